@@ -135,6 +135,17 @@ def test_streams_slower_than_the_absence_still_pair() -> None:
     assert len(pairs) == pairing.counts.matched == 20
 
 
+def test_slow_streams_pair_again_soon_after_one_lost_message() -> None:
+    pairing = make()
+    for index in range(20):
+        now = index * 5 * S
+        pairing.add_color(now, 'c', now)
+        if index != 3:
+            pairing.add_depth(now + MS, 'd', now + 10 * MS)
+    assert pairing.counts == PairingCounts(
+        matched=18, lone_color=2, lone_depth=0, duplicate=0, late=1, overflow=0, time_jumps=0)
+
+
 def test_a_counterpart_that_comes_after_the_release_is_late() -> None:
     pairing = make()
     pairing.add_color(0, 'c', 0)
