@@ -1,0 +1,109 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a node says of itself on /diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+import time
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from edgevl_ros.core.pairing import PairingCounts
+from edgevl_ros.nodes.statistics import Snapshot
+import numpy as np
+
+SILENCE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The level, the sentence and the values of one diagnostic status."""
+
+    level: bytes
+    message: str
+    values: Mapping[str, str]
+
+    def status(self, name: str, hardware_id: str) -> DiagnosticStatus:
+        """Write the report as a message."""
+        return DiagnosticStatus(
+            level=self.level,
+            name=name,
+            message=self.message,
+            hardware_id=hardware_id,
+            values=[KeyValue(key=key, value=value) for key, value in self.values.items()],
+        )
+
+
+def report(
+    now: Snapshot,
+    before: Snapshot,
+    counts: PairingCounts,
+    replaced: int,
+    complaints: Iterable[str],
+) -> Report:
+    """
+    Judge an active node by its counts now and at the report before.
+
+    :param replaced: frames that a newer one replaced before the worker was free.
+    :param complaints: what is wrong with the topics, one sentence each.
+    """
+    values = _values(now, counts, replaced)
+    if now.failed > before.failed:
+        return Report(DiagnosticStatus.ERROR, f'inference failed: {now.last_problem}', values)
+    problems = list(complaints)
+    if sum(now.bad.values()) > sum(before.bad.values()) or now.unusable > before.unusable:
+        problems.append(f'bad images: {now.last_problem}')
+    if problems:
+        return Report(DiagnosticStatus.WARN, '; '.join(problems), values)
+    if now.labelled == 0:
+        return Report(DiagnosticStatus.OK, 'waiting for images', values)
+    return Report(DiagnosticStatus.OK, f'labelling: {now.last_label}', values)
+
+
+def silence(now: Snapshot, active_since_s: float) -> bool:
+    """Tell whether an active node has heard neither stream for too long."""
+    latest = max(now.latest_s.values(), default=active_since_s)
+    return time.monotonic() - max(latest, active_since_s) > SILENCE_S
+
+
+def _values(now: Snapshot, counts: PairingCounts, replaced: int) -> dict[str, str]:
+    values = {f'{m.value} images received': str(n) for m, n in now.received.items()}
+    values.update({f'{m.value} images bad': str(n) for m, n in now.bad.items()})
+    values.update(
+        {
+            'frames labelled': str(now.labelled),
+            'frames dropped for newer ones': str(replaced),
+            'frames dropped as older than the last': str(now.outdated),
+            'frames with nothing to label': str(now.unusable),
+            'frames failed': str(now.failed),
+            'pairs matched': str(counts.matched),
+            'colour images alone': str(counts.lone_color),
+            'depth images alone': str(counts.lone_depth),
+            'images with a repeated stamp': str(counts.duplicate),
+            'images too late for their partner': str(counts.late),
+            'images dropped while waiting': str(counts.overflow),
+            'jumps back in time': str(counts.time_jumps),
+            'label rate (Hz)': _rate(now),
+            'processing p50 / p99 (ms)': _percentiles_ms(now.processing_s),
+            'stamp to label p50 / p99 (ms)': _percentiles_ms(now.latencies_s),
+            'last label': now.last_label,
+            'last problem': now.last_problem,
+        }
+    )
+    return values
+
+
+def _rate(now: Snapshot) -> str:
+    if len(now.finished_s) < 2 or time.monotonic() - now.finished_s[-1] > SILENCE_S:
+        return '0.0'
+    span = now.finished_s[-1] - now.finished_s[0]
+    return f'{(len(now.finished_s) - 1) / span:.1f}' if span > 0 else '0.0'
+
+
+def _percentiles_ms(seconds: Iterable[float]) -> str:
+    samples = list(seconds)
+    if not samples:
+        return 'none yet'
+    p50, p99 = np.percentile(samples, [50, 99]) * 1000
+    return f'{p50:.1f} / {p99:.1f}'

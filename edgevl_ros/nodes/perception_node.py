@@ -1,0 +1,352 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node edgevl_perception: camera topics in, open-vocabulary scene labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import sys
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from edgevl_ros.backends import open_backend
+from edgevl_ros.core.bundle import Bundle, check_golden
+from edgevl_ros.core.errors import EdgeVLError
+from edgevl_ros.core.frame import Modality
+from edgevl_ros.core.mailbox import Mailbox
+from edgevl_ros.core.perception import Perception
+from edgevl_ros.core.settings import Settings
+from edgevl_ros.nodes import messages, overlay, parameters
+from edgevl_ros.nodes.camera_input import CameraInput, CameraPair
+from edgevl_ros.nodes.diagnostics import Report, report, silence
+from edgevl_ros.nodes.statistics import Snapshot, Statistics
+from edgevl_ros.nodes.worker import Labelled, Worker
+from rcl_interfaces.msg import SetParametersResult
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
+from vision_msgs.msg import Classification, LabelInfo
+
+NODE_NAME = 'edgevl_perception'
+LOG_PERIOD_S = 5.0
+STOP_TIMEOUT_S = 5.0
+LATCHED = QoSProfile(
+    depth=1,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    reliability=ReliabilityPolicy.RELIABLE,
+)
+
+
+class PerceptionNode(LifecycleNode):
+    """
+    Labels what a camera sees, in the words that its owner chose.
+
+    Configuring opens and verifies the bundle, activating starts the flow of frames, cleaning up
+    frees everything. The executor's thread checks, pairs and hands over; one worker thread
+    infers and publishes.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        """
+        Declare parameters and publishers; no bundle is opened yet.
+
+        :raises SettingsError: when a parameter the node was started with does not fit.
+        """
+        super().__init__(NODE_NAME, **kwargs)
+        self._settings = parameters.declare(self)
+        self._perception: Perception | None = None
+        self._bundle_name = ''
+        self._flow: _Flow | None = None
+        self._statistics = Statistics()
+        self._reported = Snapshot()
+        self._scene_publisher = self.create_lifecycle_publisher(Classification, '~/scene', 10)
+        self._label_publisher = self.create_lifecycle_publisher(String, '~/label', LATCHED)
+        self._info_publisher = self.create_lifecycle_publisher(LabelInfo, '~/label_info', LATCHED)
+        self._overlay_publisher = self.create_lifecycle_publisher(Image, '~/overlay', 1)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._answer_impossible_transitions()
+        # Health must be told in a paused simulation too, so this timer does not use its clock.
+        self.create_timer(
+            1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    @property
+    def autostart(self) -> bool:
+        """Tell whether the node is to configure and activate itself."""
+        return self._settings.autostart
+
+    def start(self) -> None:
+        """Configure and activate; a failure is logged and leaves the node up."""
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the bundle, verify it on the backend and build the vocabulary."""
+        started = time.monotonic()
+        try:
+            self._perception = self._open_perception()
+        except EdgeVLError as error:
+            self.get_logger().error(f'cannot configure: {error}')
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(
+            f'configured in {time.monotonic() - started:.1f} s: bundle {self._bundle_name} on '
+            f'{self._perception.backend_name}, {len(self._perception.vocabulary.labels)} labels'
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the camera and start the worker."""
+        assert self._perception is not None
+        result = super().on_activate(state)
+        self._flow = _Flow(self, self._perception)
+        self._publish_label_info()
+        topics = ', '.join(stream.topic for stream in self._flow.camera.streams)
+        self.get_logger().info(f'active: listening on {topics}')
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the flow; the bundle stays open."""
+        self._stop_flow()
+        self.get_logger().info('inactive')
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the bundle and the backend, and forget the counts."""
+        self.release()
+        self._statistics = Statistics()
+        self._reported = Snapshot()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the flow and free everything, from whatever state."""
+        self.release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, so that the node can be configured again."""
+        self.get_logger().error('a transition failed; the node is unconfigured again')
+        self.release()
+        return super().on_error(state)
+
+    def release(self) -> None:
+        """Stop the flow and free the bundle and the backend; harmless when there is neither."""
+        self._stop_flow()
+        if self._perception is not None:
+            self._perception.close()
+            self._perception = None
+            self._bundle_name = ''
+
+    def report_bad(self, modality: Modality, reason: str) -> None:
+        """Count and log an image that cannot be used; called from both threads."""
+        self._statistics.bad(modality, reason)
+        self._log_problem(f'{modality.value} image not used: {reason}')
+
+    def report_unusable(self, reason: str) -> None:
+        """Count a frame in which there was nothing to label; called from the worker."""
+        self._statistics.unusable(reason)
+        self._log_problem(reason)
+
+    def report_failure(self, error: Exception) -> None:
+        """Count and log a frame that could not be labelled; called from the worker."""
+        if not rclpy.ok(context=self.context):
+            return
+        self._statistics.failed(f'{type(error).__name__}: {error}')
+        self.get_logger().error(
+            f'frame not labelled: {type(error).__name__}: {error}',
+            throttle_duration_sec=LOG_PERIOD_S,
+        )
+
+    def publish(self, labelled: Labelled) -> None:
+        """Publish a scene; called from the worker."""
+        scene, header = labelled.scene, labelled.header
+        self._scene_publisher.publish(messages.classification(scene, header))
+        self._label_publisher.publish(String(data=scene.label))
+        latency_s = (self.get_clock().now().nanoseconds - scene.stamp_ns) * 1e-9
+        self._statistics.labelled(scene.label, latency_s, labelled.processing_s)
+        if self._overlay_publisher.get_subscription_count():
+            picture = overlay.draw(labelled.frame, scene)
+            self._overlay_publisher.publish(messages.color_image(picture, header))
+
+    def max_rate(self) -> float:
+        """Give the most frames to label in a second, 0 for no limit; called from the worker."""
+        return self._settings.max_rate
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use."""
+        return self._settings
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counts since the node was configured."""
+        return self._statistics
+
+    def _open_perception(self) -> Perception:
+        settings = self._settings
+        bundle = Bundle.open(settings.bundle)
+        backend = open_backend(settings.backend, bundle, settings.threads)
+        try:
+            check_golden(bundle, backend)
+            perception = Perception(bundle, backend, settings)
+        except EdgeVLError:
+            backend.close()
+            raise
+        self._bundle_name = bundle.name
+        return perception
+
+    def _stop_flow(self) -> None:
+        if self._flow is None:
+            return
+        if not self._flow.stop():
+            self.get_logger().error(
+                f'inference has not returned for {STOP_TIMEOUT_S:.0f} s; its thread is left behind'
+            )
+        self._flow = None
+
+    def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        """Check everything, then change everything: a refusal leaves all as it was."""
+        try:
+            settings = parameters.changed(
+                self._settings, changes, configured=self._perception is not None
+            )
+            choices = self._perception.prepare(settings) if self._perception else None
+        except EdgeVLError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._settings = settings
+        if self._perception is not None and choices is not None:
+            self._perception.use(choices)
+            self._publish_label_info()
+        return SetParametersResult(successful=True)
+
+    def _publish_label_info(self) -> None:
+        if self._perception is None:
+            return
+        header = Header(stamp=self.get_clock().now().to_msg())
+        self._info_publisher.publish(
+            messages.label_info(
+                self._perception.vocabulary, header, self._settings.min_probability
+            )
+        )
+
+    def _publish_diagnostics(self) -> None:
+        now = self._statistics.snapshot()
+        judged = self._judge(now)
+        self._reported = now
+        hardware = self._perception.backend_name if self._perception else 'none'
+        status = judged.status(f'{self.get_name()}: perception', hardware)
+        self._diagnostics_publisher.publish(
+            DiagnosticArray(
+                header=Header(stamp=self.get_clock().now().to_msg()), status=[status]
+            )
+        )
+
+    def _judge(self, now: Snapshot) -> Report:
+        if self._flow is None:
+            state = 'inactive' if self._perception else 'unconfigured'
+            return Report(DiagnosticStatus.OK, state, {'bundle': self._bundle_name})
+        judged = report(
+            now,
+            self._reported,
+            self._flow.camera.counts,
+            self._flow.mailbox.replaced,
+            self._complaints(now, self._flow),
+        )
+        return Report(
+            judged.level, judged.message, {'bundle': self._bundle_name, **judged.values}
+        )
+
+    def _complaints(self, now: Snapshot, flow: _Flow) -> list[str]:
+        """Say what keeps images from coming, if nothing comes."""
+        complaints = [
+            f'{topic}: incompatible QoS ({policy})'
+            for topic, policy in flow.camera.incompatible_qos.items()
+        ]
+        if silence(now, flow.since_s):
+            complaints.append(flow.camera.explain_silence())
+        return complaints
+
+    def _log_problem(self, problem: str) -> None:
+        self.get_logger().warning(problem, throttle_duration_sec=LOG_PERIOD_S)
+
+    def _answer_impossible_transitions(self) -> None:
+        """Answer a transition that the state lacks with a refusal; rclpy ends the process."""
+        service = self._service_change_state
+        change_state = service.callback
+
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return change_state(request, response)
+            except RuntimeError as error:  # rclpy's RCLError
+                self.get_logger().error(f'transition refused: {error}')
+                response.success = False
+                return response
+
+        service.callback = answer
+
+
+class _Flow:
+    """What an active node has more than an inactive one."""
+
+    def __init__(self, node: PerceptionNode, perception: Perception) -> None:
+        """Subscribe and start the worker."""
+        self.since_s = time.monotonic()
+        self.mailbox: Mailbox[CameraPair] = Mailbox()
+        perception.reset()
+        self.camera = CameraInput(
+            node, node.settings, self.mailbox, node.statistics, node.report_bad
+        )
+        self._worker = Worker(
+            self.mailbox,
+            perception,
+            max_rate=node.max_rate,
+            publish=node.publish,
+            report_bad=node.report_bad,
+            report_unusable=node.report_unusable,
+            report_failure=node.report_failure,
+        )
+
+    def stop(self) -> bool:
+        """End subscriptions and worker; False when the worker does not end."""
+        self.camera.close()
+        return self._worker.stop(STOP_TIMEOUT_S)
+
+
+def spin(node: PerceptionNode) -> None:
+    """Serve a node until it is told to stop."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.autostart:
+            node.start()
+        executor.spin()
+    finally:
+        node.release()
+        executor.remove_node(node)
+        node.destroy_node()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node; Ctrl-C and SIGTERM end it with exit status 0."""
+    try:
+        rclpy.init(args=arguments)
+        spin(PerceptionNode())
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (EdgeVLError, ParameterException) as error:
+        print(f'{NODE_NAME}: {error}', file=sys.stderr)
+        return 1
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
