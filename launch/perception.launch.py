@@ -33,9 +33,9 @@ ARGUMENTS = (
      'Labels, "kitchen, corridor" or "[kitchen, corridor]"; empty for those in params_file.'),
     ('params_file', PARAMS_FILE, 'Parameter file of the node.'),
     ('namespace', '', 'Namespace of the node.'),
-    ('use_sim_time', 'false', 'Take time from /clock (simulation, bags).'),
+    ('use_sim_time', '', 'Take time from /clock (simulation, bags): true or false.'),
     ('log_level', 'info', 'debug, info, warn, error or fatal.'),
-    ('autostart', 'true', 'Configure and activate at start.'),
+    ('autostart', '', 'Configure and activate at start: true (the default) or false.'),
 )
 DEPTH_TRANSPORTS = {'raw': 'raw', 'compressed': 'compressedDepth'}
 
@@ -49,7 +49,10 @@ def parse_boolean(name, text):
 
 def parse_vocabulary(text):
     """Read labels from a YAML list or a list with commas."""
-    value = yaml.safe_load(text) if text.strip().startswith('[') else text.split(',')
+    try:
+        value = yaml.safe_load(text) if text.strip().startswith('[') else text.split(',')
+    except yaml.YAMLError as error:
+        raise ValueError(f'vocabulary: expected a YAML list, found {text!r}') from error
     labels = [str(label).strip() for label in value]
     if not all(labels):
         raise ValueError(f'vocabulary: expected labels between the commas, found {text!r}')
@@ -59,8 +62,9 @@ def parse_vocabulary(text):
 def chosen_parameters(arguments):
     """Turn the launch arguments that were given into node parameters."""
     parameters = {
-        'use_sim_time': parse_boolean('use_sim_time', arguments['use_sim_time']),
-        'autostart': parse_boolean('autostart', arguments['autostart']),
+        name: parse_boolean(name, arguments[name])
+        for name in ('use_sim_time', 'autostart')
+        if arguments[name]
     }
     if arguments['bundle']:
         parameters['bundle'] = str(Path(arguments['bundle']).expanduser().absolute())

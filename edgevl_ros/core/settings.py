@@ -92,7 +92,7 @@ class Settings:
         maximum=1.0,
     )
     pairing_timeout: float = _setting(
-        0.1,
+        0.05,
         'Seconds that an image waits for its partner before it is used alone.',
         change=Change.CONFIGURE,
         minimum=0.0,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 import time
 from typing import Any
@@ -19,7 +20,7 @@ from edgevl_ros.nodes.messages import CameraMessage
 from edgevl_ros.nodes.statistics import Statistics
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import qos_policy_name_from_kind, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -117,7 +118,7 @@ class CameraInput:
             self._on_message(stream.modality, message)
 
         def on_incompatible_qos(event: Any) -> None:
-            policy = getattr(event.last_policy_kind, 'name', str(event.last_policy_kind))
+            policy = qos_policy_name_from_kind(event.last_policy_kind)
             self.incompatible_qos[stream.topic] = policy
             self._node.get_logger().warning(
                 f'{stream.topic}: a publisher offers incompatible QoS (policy {policy}), so '
@@ -129,7 +130,8 @@ class CameraInput:
             stream.message_type,
             stream.topic,
             on_message,
-            qos_profile_sensor_data,
+            # rclpy writes overrides into the profile it is given, and this one is everybody's.
+            copy(qos_profile_sensor_data),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible_qos),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )

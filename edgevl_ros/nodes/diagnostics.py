@@ -85,8 +85,12 @@ def _values(now: Snapshot, counts: PairingCounts, replaced: int) -> dict[str, st
             'images dropped while waiting': str(counts.overflow),
             'jumps back in time': str(counts.time_jumps),
             'label rate (Hz)': _rate(now),
+            'inference p50 / p99 (ms)': _percentiles_ms(now.inference_s),
             'processing p50 / p99 (ms)': _percentiles_ms(now.processing_s),
             'stamp to label p50 / p99 (ms)': _percentiles_ms(now.latencies_s),
+            'stamp to label without inference p50 / p99 (ms)': _percentiles_ms(
+                total - inference for total, inference in zip(now.latencies_s, now.inference_s)
+            ),
             'last label': now.last_label,
             'last problem': now.last_problem,
         }

@@ -170,7 +170,9 @@ class PerceptionNode(LifecycleNode):
         self._scene_publisher.publish(messages.classification(scene, header))
         self._label_publisher.publish(String(data=scene.label))
         latency_s = (self.get_clock().now().nanoseconds - scene.stamp_ns) * 1e-9
-        self._statistics.labelled(scene.label, latency_s, labelled.processing_s)
+        self._statistics.labelled(
+            scene.label, latency_s, labelled.processing_s, scene.timings_s['inference']
+        )
         if self._overlay_publisher.get_subscription_count():
             picture = overlay.draw(labelled.frame, scene)
             self._overlay_publisher.publish(messages.color_image(picture, header))
@@ -340,6 +342,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spin(PerceptionNode())
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # rclpy raises its RCLError where a signal ends the context in the middle of a call.
+        if rclpy.ok():
+            raise
     except (EdgeVLError, ParameterException) as error:
         print(f'{NODE_NAME}: {error}', file=sys.stderr)
         return 1

@@ -26,7 +26,8 @@ class Snapshot:
 
     ``latest_s`` is when each stream was last heard, on the monotonic clock. ``latencies_s`` are
     seconds from camera stamp to published label of the latest frames, ``processing_s`` those from
-    the worker taking a frame to its label, ``finished_s`` when each was published.
+    the worker taking a frame to its label, ``inference_s`` those in the runtime alone;
+    ``finished_s`` is when each was published.
     """
 
     received: dict[Modality, int] = field(default_factory=_per_modality)
@@ -39,6 +40,7 @@ class Snapshot:
     failed: int = 0
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     processing_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    inference_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     finished_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     last_label: str = ''
 
@@ -80,13 +82,16 @@ class Statistics:
             self._counts.failed += 1
             self._counts.last_problem = reason
 
-    def labelled(self, label: str, latency_s: float, processing_s: float) -> None:
+    def labelled(
+        self, label: str, latency_s: float, processing_s: float, inference_s: float
+    ) -> None:
         """Count a published frame and the time that it took."""
         with self._lock:
             self._counts.labelled += 1
             self._counts.last_label = label
             self._counts.latencies_s.append(latency_s)
             self._counts.processing_s.append(processing_s)
+            self._counts.inference_s.append(inference_s)
             self._counts.finished_s.append(time.monotonic())
 
     def snapshot(self) -> Snapshot:

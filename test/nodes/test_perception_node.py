@@ -13,6 +13,7 @@ pytest.importorskip('vision_msgs', reason='the node publishes vision_msgs')
 pytest.importorskip('onnx', reason='onnx builds the small bundle that the node runs')
 
 from edgevl_ros.core.settings import Change, Settings
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from support.perception_process import (
     ACTIVATE,
@@ -350,3 +351,18 @@ def test_simulated_time_that_stands_still_does_not_stop_the_labels(start, client
     client.label_of('/depth', depth16(near, SECOND))
     client.label_of('/image', rgb8(RED, 2 * SECOND))
     client.diagnostic(lambda s: int(values(s)['frames labelled']) >= 2, 'diagnostics')
+
+
+def test_an_incompatible_qos_is_explained_and_the_override_is_a_parameter(start, client):
+    best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    camera = client.node.create_publisher(Image, '/image', best_effort)
+    start('-p', 'qos_overrides./image.subscription.reliability:=reliable')
+    status = client.diagnostic(lambda s: 'incompatible QoS' in s.message, 'the mismatch')
+    assert '/image: incompatible QoS (RELIABILITY)' in status.message
+    assert '/depth: incompatible' not in status.message
+    parameter = 'qos_overrides./depth.subscription.reliability'
+    assert client.parameter(parameter) == 'best_effort', 'only what was overridden changes'
+    assert client.parameter('qos_overrides./image.subscription.reliability') == 'reliable'
+    camera.publish(rgb8(RED, SECOND))
+    client.spin_for(0.5)
+    assert not client.scenes
