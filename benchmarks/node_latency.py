@@ -186,7 +186,7 @@ def measure_overload(bundle: Path, frames: int) -> tuple[dict[str, Recording], d
     }
     result = {}
     for name, recording in recordings.items():
-        last = np.array(recording.latencies_ms[len(recording.latencies_ms) // 2 :])
+        last = np.array(recording.latencies_ms[len(recording.latencies_ms) // 2:])
         p50, p99 = np.percentile(last, [50, 99]) if last.size else (np.nan, np.nan)
         result[name] = {
             'frames labelled': len(recording.latencies_ms),

