@@ -39,7 +39,8 @@ def isolate_from_robots(environment: dict[str, str] | os._Environ[str]) -> None:
         environment['ROS_LOCALHOST_ONLY'] = '1'
     # Later distributions read only the new name and warn of the old one.
     prefix = 'FASTRTPS' if distro in ('humble', 'jazzy') else 'FASTDDS'
-    environment[f'{prefix}_DEFAULT_PROFILES_FILE'] = str(ROOT / 'config' / 'fastdds_large_images.xml')
+    profile = ROOT / 'config' / 'fastdds_large_images.xml'
+    environment[f'{prefix}_DEFAULT_PROFILES_FILE'] = str(profile)
 
 
 class Child:

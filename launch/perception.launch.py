@@ -9,12 +9,11 @@ Example: ros2 launch edgevl_ros perception.launch.py rgb_topic:=/camera/color/im
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 import yaml
-
-from launch import LaunchDescription
 
 PARAMS_FILE = str(
     Path(get_package_share_directory('edgevl_ros')) / 'config' / 'perception.yaml'

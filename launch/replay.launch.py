@@ -9,6 +9,7 @@ Example: ros2 launch edgevl_ros replay.launch.py bag:=drive rgb_topic:=/camera/c
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -21,8 +22,6 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-
-from launch import LaunchDescription
 
 PERCEPTION = str(
     Path(get_package_share_directory('edgevl_ros')) / 'launch' / 'perception.launch.py'

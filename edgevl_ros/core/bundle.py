@@ -73,7 +73,7 @@ class Bundle:
     golden: Golden
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path) -> Bundle:  # noqa: A003
         """
         Open the bundle in a folder; an empty path opens the starter bundle.
 

@@ -49,7 +49,7 @@ class ImageLike(Protocol):
 class CompressedImageLike(Protocol):
     """The fields of sensor_msgs/CompressedImage that are used; data is any buffer of bytes."""
 
-    format: str
+    format: str  # noqa: A003
     data: Any
 
 
@@ -72,7 +72,7 @@ class EncodedImage:
 class EncodedCompressedImage:
     """The fields of sensor_msgs/CompressedImage; rclpy takes an array.array without copying it."""
 
-    format: str
+    format: str  # noqa: A003
     data: array[int]
 
 

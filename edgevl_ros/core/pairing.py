@@ -179,7 +179,7 @@ class Pairing(Generic[C, D]):
 
     @property
     def counts(self) -> PairingCounts:
-        """What became of every item so far."""
+        """Tell what became of every item so far."""
         return PairingCounts(
             matched=self._matched, lone_color=self._lone_color, lone_depth=self._lone_depth,
             duplicate=self._duplicate, late=self._late, overflow=self._overflow,

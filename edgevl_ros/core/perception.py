@@ -61,12 +61,12 @@ class Perception:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary in use."""
+        """Give the vocabulary in use."""
         return self._choices.vocabulary
 
     @property
     def backend_name(self) -> str:
-        """The runtime and device in use, for people."""
+        """Name the runtime and device in use, for people."""
         return self._backend.name
 
     def prepare(self, settings: Settings) -> Choices:

@@ -183,7 +183,8 @@ class PreprocessSpec:
         if self.resize.mode == 'shortest_side':
             side = max(1, round(min(height, width) * self.input_size / self.resize.size))
             top, left = (height - side) // 2, (width - side) // 2
-            image = image[top : top + side, left : left + side]
+            bottom, right = top + side, left + side
+            image = image[top:bottom, left:right]
             height = width = side
         size = self.input_size
         shrinking = height >= size and width >= size

@@ -87,7 +87,7 @@ class CameraInput:
 
     @property
     def counts(self) -> PairingCounts:
-        """What became of every message that was paired."""
+        """Tell what became of every message that was paired."""
         return self._pairing.counts
 
     def explain_silence(self) -> str:

@@ -183,12 +183,12 @@ class PerceptionNode(LifecycleNode):
 
     @property
     def settings(self) -> Settings:
-        """The settings in use."""
+        """Give the settings in use."""
         return self._settings
 
     @property
     def statistics(self) -> Statistics:
-        """The counts since the node was configured."""
+        """Give the counts since the node was configured."""
         return self._statistics
 
     def _open_perception(self) -> Perception:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('onnx', reason='onnx builds the small bundle that these tests damage')
-from support.tiny_bundle import write_manifest
+from support.tiny_bundle import write_manifest  # noqa: E402
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('onnx', reason='onnx builds the small bundle that these tests run')
-from support.tiny_bundle import solid
+from support.tiny_bundle import solid  # noqa: E402
 
 RED, DARK = solid(255, 0, 0), solid(1, 1, 1)
 NEAR = np.full((48, 64), 1.0, np.float32)

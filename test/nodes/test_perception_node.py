@@ -5,6 +5,7 @@
 from dataclasses import fields
 
 import cv2
+from edgevl_ros.core.settings import Change, Settings
 import numpy as np
 import pytest
 
@@ -12,10 +13,9 @@ pytest.importorskip('rclpy', reason='the node needs ROS 2')
 pytest.importorskip('vision_msgs', reason='the node publishes vision_msgs')
 pytest.importorskip('onnx', reason='onnx builds the small bundle that the node runs')
 
-from edgevl_ros.core.settings import Change, Settings
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
-from support.perception_process import (
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from support.perception_process import (  # noqa: E402
     ACTIVATE,
     CLEANUP,
     Client,
@@ -27,7 +27,7 @@ from support.perception_process import (
     PerceptionProcess,
     rgb8,
 )
-from support.tiny_bundle import solid
+from support.tiny_bundle import solid  # noqa: E402
 
 SECOND = 1_000_000_000
 OK, WARN = b'\x00', b'\x01'
@@ -166,13 +166,15 @@ def shared_node(tiny_bundle, tmp_path_factory):
     from support.ros_domain import free_domain_id
 
     domain_id = free_domain_id()
+    client = Client(domain_id)
     log = tmp_path_factory.mktemp('node') / 'log'
     process = PerceptionProcess(log, domain_id, '-p', f'bundle:={tiny_bundle}')
-    client = Client(domain_id)
-    client.wait_until_active()
-    yield client
-    client.close()
-    process.kill()
+    try:
+        client.wait_until_active()
+        yield client
+    finally:
+        process.kill()
+        client.close()
 
 
 def test_every_setting_is_a_described_parameter(shared_node):

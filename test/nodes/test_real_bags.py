@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip('rclpy', reason='the node needs ROS 2')
 pytest.importorskip('vision_msgs', reason='the node publishes vision_msgs')
 
-from rclpy.serialization import deserialize_message
-from rosbags.highlevel import AnyReader
-from sensor_msgs.msg import CompressedImage, Image
-from support.perception_process import Client, PerceptionProcess
+from rclpy.serialization import deserialize_message  # noqa: E402
+from rosbags.highlevel import AnyReader  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from support.perception_process import Client, PerceptionProcess  # noqa: E402
 
 if 'EDGEVL_TEST_DATA' not in os.environ:
     pytest.skip('EDGEVL_TEST_DATA does not name the test data', allow_module_level=True)
