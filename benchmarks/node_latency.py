@@ -3,8 +3,8 @@
 """
 Measure the node on a 640x480 colour and depth camera at 30 Hz.
 
-First the time from camera stamp to received label, what of it is not inference, and the CPU and
-memory after 1,000 and 10,000 frames. Then the same camera with a student slower than it, against
+First what the transport alone costs, then the time from camera stamp to received label, what of it
+is not inference, and the CPU and memory after 1,000 and 10,000 frames. Then the same camera with a student slower than it, against
 a rival that infers in its callback. Writes node_latency.json and node_latency.png.
 """
 
@@ -32,9 +32,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import rclpy
 from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
+from sensor_msgs.msg import Image
 from slow_bundle import write_slow_bundle
 from vision_msgs.msg import Classification
 
@@ -135,15 +137,41 @@ def _spin_while(
 
 
 def memory_mib(pid: int) -> float:
-    """Read the resident memory of a process in MiB."""
-    pages = int(Path(f'/proc/{pid}/statm').read_text().split()[1])
-    return pages * os.sysconf('SC_PAGE_SIZE') / 2**20
+    """Read the memory that a process has taken for itself, in MiB, without shared memory."""
+    status = Path(f'/proc/{pid}/status').read_text()
+    return int(status.partition('RssAnon:')[2].split()[0]) / 1024
 
 
 def cpu_s(pid: int) -> float:
     """Read the CPU time that a process has taken, in seconds."""
     fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def measure_transport(frames: int) -> dict[str, float]:
+    """
+    Measure what a subscriber pays that does nothing: from stamp to the callback of the depth.
+
+    The camera publishes depth after colour, so this is when a pair can be complete at the
+    earliest; nothing in a node makes it shorter.
+    """
+    latencies_ms = []
+    rclpy.init()
+    node = Node('bare_subscriber')
+
+    def on_depth(message: Image) -> None:
+        stamp_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        latencies_ms.append((time.time() - stamp_s) * 1000)
+
+    node.create_subscription(Image, 'image', lambda _: None, qos_profile_sensor_data)
+    node.create_subscription(Image, 'depth', on_depth, qos_profile_sensor_data)
+    with running([str(HERE / 'camera.py'), '--frames', str(frames)]) as camera:
+        while camera.poll() is None:
+            rclpy.spin_once(node, timeout_sec=0.1)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    p50, p99 = np.percentile(latencies_ms[WARM_UP_FRAMES:], [50, 99])
+    return {'p50 (ms)': round(float(p50), 2), 'p99 (ms)': round(float(p99), 2)}
 
 
 def measure_steady(bundle: Path, frames: int) -> tuple[Recording, dict[str, Any]]:
@@ -249,6 +277,8 @@ def main() -> None:
         ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         FASTRTPS_DEFAULT_PROFILES_FILE=str(PROFILE),
     )
+    transport = measure_transport(min(600, arguments.frames))
+    show('Stamp to callback of a subscriber that does nothing', transport)
     steady, steady_result = measure_steady(arguments.bundle, arguments.frames)
     show('Steady', steady_result)
     with tempfile.TemporaryDirectory() as scratch:
@@ -256,7 +286,7 @@ def main() -> None:
         overload, overload_result = measure_overload(slow, arguments.slow_frames)
     show('Overload', overload_result)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    report = {'steady': steady_result, 'overload': overload_result}
+    report = {'transport alone': transport, 'steady': steady_result, 'overload': overload_result}
     (arguments.output / 'node_latency.json').write_text(json.dumps(report, indent=2) + '\n')
     draw(steady, overload, arguments.output / 'node_latency.png')
 
