@@ -3,9 +3,10 @@
 """
 Measure the node on a 640x480 colour and depth camera at 30 Hz.
 
-First what the transport alone costs, then the time from camera stamp to received label, what of it
-is not inference, and the CPU and memory after 1,000 and 10,000 frames. Then the same camera with a student slower than it, against
-a rival that infers in its callback. Writes node_latency.json and node_latency.png.
+First what the transport alone costs; then the time from camera stamp to received label, what of it
+is not inference, and the CPU and memory after 1,000 and 10,000 frames; then the same camera with a
+student slower than it, against a rival that infers in its callback. Writes node_latency.json and
+node_latency.png.
 """
 
 from __future__ import annotations
