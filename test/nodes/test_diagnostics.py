@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='diagnostics are ROS messages')
 
-from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402, I100
 from edgevl_ros.nodes.diagnostics import report, silence  # noqa: E402
 from edgevl_ros.nodes.statistics import Snapshot, Statistics  # noqa: E402
 
