@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 import time
 
@@ -68,6 +68,14 @@ class Perception:
     def backend_name(self) -> str:
         """Name the runtime and device in use, for people."""
         return self._backend.name
+
+    def weight(self, modality: Modality) -> float:
+        """Tell how much a modality counts beside the other one; 0 when it is not needed then."""
+        return self._weight(modality, self._choices.settings)
+
+    def looks_at(self, modality: Modality) -> bool:
+        """Tell whether a modality would be looked at if it came alone."""
+        return self._looks_at(modality, self._choices.settings)
 
     def prepare(self, settings: Settings) -> Choices:
         """
@@ -133,12 +141,8 @@ class Perception:
         self._backend.close()
 
     def _unusable(self, frame: Frame, settings: Settings) -> dict[Modality, str]:
-        """Say of each image in the frame that holds nothing to see why."""
-        unusable = {
-            modality: f'the bundle {self._bundle.name} has not learned {modality.value}'
-            for modality in frame.modalities
-            if modality not in self._bundle.modalities
-        }
+        """Say why of each image in the frame that holds nothing to see."""
+        unusable = {}
         if frame.depth is not None:
             coverage = depth_coverage(frame.depth)
             # Without any reading there is nothing to see, whatever share is asked for.
@@ -150,24 +154,43 @@ class Perception:
         return unusable
 
     def _weights(
-        self, frame: Frame, settings: Settings, unused: dict[Modality, str]
+        self, frame: Frame, settings: Settings, unused: Mapping[Modality, str]
     ) -> dict[Modality, float]:
         """Choose what to embed and how much each embedding counts."""
-        present = [modality for modality in frame.modalities if modality not in unused]
-        if settings.modality in ('rgb', 'depth'):
-            present = [modality for modality in present if modality.value == settings.modality]
+        present = [
+            m for m in frame.modalities if m not in unused and self._looks_at(m, settings)
+        ]
         if not present:
-            reasons = '; '.join(unused.values()) or 'the frame does not carry it'
+            reasons = '; '.join(unused.values()) or (
+                f'the frame has {_names(frame.modalities)} only, '
+                f'the bundle learned {_names(self._bundle.modalities)}'
+            )
             raise NothingToLabel(
                 f'nothing to label with modality {settings.modality}: {reasons}', unused
             )
         if len(present) == 1:
             return {present[0]: 1.0}
-        if settings.modality == 'both':
-            return dict.fromkeys(present, 1.0)
-        if frame.rgb is not None and brightness(frame.rgb) < settings.min_brightness:
+        if settings.modality == 'auto' and _is_dark(frame, settings):
             return {Modality.DEPTH: 1.0}
-        return {m: self._bundle.fusion[m] for m in present if self._bundle.fusion[m] > 0}
+        weights = {modality: self._weight(modality, settings) for modality in present}
+        return {modality: weight for modality, weight in weights.items() if weight > 0}
+
+    def _weight(self, modality: Modality, settings: Settings) -> float:
+        if not self._looks_at(modality, settings):
+            return 0.0
+        return self._bundle.fusion[modality] if settings.modality == 'auto' else 1.0
+
+    def _looks_at(self, modality: Modality, settings: Settings) -> bool:
+        chosen = settings.modality in ('auto', 'both', modality.value)
+        return chosen and modality in self._bundle.modalities
+
+
+def _names(modalities: Iterable[Modality]) -> str:
+    return ' and '.join(modality.value for modality in modalities)
+
+
+def _is_dark(frame: Frame, settings: Settings) -> bool:
+    return frame.rgb is not None and brightness(frame.rgb) < settings.min_brightness
 
 
 def brightness(rgb: NDArray[np.uint8]) -> float:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
 import time
@@ -14,6 +15,7 @@ from edgevl_ros.core.errors import BadImage
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.mailbox import Mailbox
 from edgevl_ros.core.pairing import Pair, Pairing, PairingCounts
+from edgevl_ros.core.perception import Perception
 from edgevl_ros.core.settings import Settings
 from edgevl_ros.nodes import messages
 from edgevl_ros.nodes.messages import CameraMessage
@@ -32,8 +34,9 @@ except ImportError:  # Humble
 CameraPair = Pair[CameraMessage, CameraMessage]
 ReportBad = Callable[[Modality, str], None]
 
-SHORTEST_POLL_S = 0.005
 NANOSECONDS = 1_000_000_000
+ABSENCE_S = 1.0
+SHORTEST_WAIT_NS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -57,33 +60,39 @@ class CameraInput:
         self,
         node: Node,
         settings: Settings,
+        perception: Perception,
         mailbox: Mailbox[CameraPair],
         statistics: Statistics,
         report_bad: ReportBad,
     ) -> None:
         """
-        Subscribe to both streams of the camera.
+        Subscribe to both streams of the camera; what fails leaves nothing behind.
 
         :param report_bad: called with the modality and the reason for each image refused.
         """
         self._node = node
+        self._perception = perception
         self._mailbox = mailbox
         self._statistics = statistics
         self._report_bad = report_bad
         self._pairing: Pairing[CameraMessage, CameraMessage] = Pairing(
             tolerance_ns=round(settings.pairing_tolerance * NANOSECONDS),
             timeout_ns=round(settings.pairing_timeout * NANOSECONDS),
+            absence_ns=round(ABSENCE_S * NANOSECONDS),
         )
         self._newest = (0, -1)
         self.incompatible_qos: dict[str, str] = {}
         self.streams = (color_stream(node, settings), depth_stream(node, settings))
-        self._subscriptions = [self._subscribe(stream) for stream in self.streams]
-        # The node's clock stands still in a paused simulation; waiting images must not.
-        self._timer = node.create_timer(
-            max(SHORTEST_POLL_S, settings.pairing_timeout / 4),
-            self._poll,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        with ExitStack() as entities:
+            for stream in self.streams:
+                entities.callback(node.destroy_subscription, self._subscribe(stream))
+            # The node's clock stands still in a paused simulation; waiting images must not.
+            self._timer = node.create_timer(
+                ABSENCE_S, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
+            self._timer.cancel()
+            entities.callback(node.destroy_timer, self._timer)
+            self._entities = entities.pop_all()
 
     @property
     def counts(self) -> PairingCounts:
@@ -96,9 +105,7 @@ class CameraInput:
 
     def close(self) -> None:
         """End the subscriptions; messages that wait are let go."""
-        self._node.destroy_timer(self._timer)
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._entities.close()
 
     def _explain_silence_of(self, stream: Stream) -> str:
         publishers = self._node.get_publishers_info_by_topic(stream.topic)
@@ -155,9 +162,38 @@ class CameraInput:
             age = (pair.timeline, pair.stamp_ns)
             if age <= self._newest:
                 self._statistics.outdated()
-                continue
-            self._newest = age
-            self._mailbox.put(pair)
+            elif self._is_spare(pair):
+                self._statistics.spare()
+            else:
+                self._newest = age
+                self._mailbox.put(pair)
+        self._set_timer()
+
+    def _is_spare(self, pair: CameraPair) -> bool:
+        """
+        Tell whether an image that came alone is not needed, because its partner stream lives.
+
+        A depth image that misses its colour by some milliseconds must not be labelled alone
+        between colour frames, if the bundle gives depth no weight beside colour.
+        """
+        if pair.color is not None and pair.depth is not None:
+            return False
+        own, other = Modality.RGB, Modality.DEPTH
+        if pair.color is None:
+            own, other = other, own
+        if self._perception.weight(own) > 0 or not self._perception.looks_at(other):
+            return False
+        return self._statistics.heard_within(other, ABSENCE_S)
+
+    def _set_timer(self) -> None:
+        """Wake up when the next lone image has waited long enough, and not before."""
+        deadline_ns = self._pairing.next_deadline_ns()
+        if deadline_ns is None:
+            self._timer.cancel()
+            return
+        wait_ns = max(SHORTEST_WAIT_NS, deadline_ns - time.monotonic_ns())
+        self._timer.timer_period_ns = wait_ns
+        self._timer.reset()
 
 
 def color_stream(node: Node, settings: Settings) -> Stream:

@@ -35,30 +35,58 @@ class Report:
         )
 
 
-def report(
-    now: Snapshot,
-    before: Snapshot,
-    counts: PairingCounts,
-    replaced: int,
-    complaints: Iterable[str],
-) -> Report:
+@dataclass(frozen=True)
+class Observation:
     """
-    Judge an active node by its counts now and at the report before.
+    Everything counted in an active node at one moment.
 
-    :param replaced: frames that a newer one replaced before the worker was free.
+    ``replaced`` are the frames that a newer one replaced before the worker was free.
+    """
+
+    counts: Snapshot
+    pairing: PairingCounts
+    replaced: int
+
+
+def report(now: Observation, before: Observation | None, complaints: Iterable[str]) -> Report:
+    """
+    Judge an active node by its counts now and at the report before, None for the first.
+
     :param complaints: what is wrong with the topics, one sentence each.
     """
-    values = _values(now, counts, replaced)
-    if now.failed > before.failed:
-        return Report(DiagnosticStatus.ERROR, f'inference failed: {now.last_problem}', values)
+    values = _values(now.counts, now.pairing, now.replaced)
+    grown = _growth(now, before)
+    if grown['failed']:
+        return Report(
+            DiagnosticStatus.ERROR, f'inference failed: {now.counts.last_problem}', values
+        )
     problems = list(complaints)
-    if sum(now.bad.values()) > sum(before.bad.values()) or now.unusable > before.unusable:
-        problems.append(f'bad images: {now.last_problem}')
+    if grown['bad']:
+        problems.append(f'bad images: {now.counts.last_problem}')
+    if grown['duplicate']:
+        problems.append('images repeat a stamp and are dropped; the driver must stamp each anew')
+    if grown['late']:
+        problems.append('images come after their partner was used alone; raise pairing_timeout')
     if problems:
         return Report(DiagnosticStatus.WARN, '; '.join(problems), values)
-    if now.labelled == 0:
+    if now.counts.labelled == 0:
         return Report(DiagnosticStatus.OK, 'waiting for images', values)
-    return Report(DiagnosticStatus.OK, f'labelling: {now.last_label}', values)
+    return Report(DiagnosticStatus.OK, f'labelling: {now.counts.last_label}', values)
+
+
+def _growth(now: Observation, before: Observation | None) -> dict[str, int]:
+    def troubles(seen: Observation | None) -> dict[str, int]:
+        if seen is None:
+            return {'failed': 0, 'bad': 0, 'duplicate': 0, 'late': 0}
+        return {
+            'failed': seen.counts.failed,
+            'bad': sum(seen.counts.bad.values()) + seen.counts.unusable,
+            'duplicate': seen.pairing.duplicate,
+            'late': seen.pairing.late,
+        }
+
+    earlier = troubles(before)
+    return {name: count - earlier[name] for name, count in troubles(now).items()}
 
 
 def silence(now: Snapshot, active_since_s: float) -> bool:
@@ -75,6 +103,7 @@ def _values(now: Snapshot, counts: PairingCounts, replaced: int) -> dict[str, st
             'frames labelled': str(now.labelled),
             'frames dropped for newer ones': str(replaced),
             'frames dropped as older than the last': str(now.outdated),
+            'lone images not needed': str(now.spare),
             'frames with nothing to label': str(now.unusable),
             'frames failed': str(now.failed),
             'pairs matched': str(counts.matched),

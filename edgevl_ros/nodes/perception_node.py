@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import contextlib
+import os
 import sys
 import time
 from typing import Any
@@ -12,15 +14,15 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from edgevl_ros.backends import open_backend
 from edgevl_ros.core.bundle import Bundle, check_golden
-from edgevl_ros.core.errors import EdgeVLError
+from edgevl_ros.core.errors import BackendError, EdgeVLError
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.mailbox import Mailbox
 from edgevl_ros.core.perception import Perception
 from edgevl_ros.core.settings import Settings
 from edgevl_ros.nodes import messages, overlay, parameters
 from edgevl_ros.nodes.camera_input import CameraInput, CameraPair
-from edgevl_ros.nodes.diagnostics import Report, report, silence
-from edgevl_ros.nodes.statistics import Snapshot, Statistics
+from edgevl_ros.nodes.diagnostics import Observation, Report, report, silence
+from edgevl_ros.nodes.statistics import Statistics
 from edgevl_ros.nodes.worker import Labelled, Worker
 from rcl_interfaces.msg import SetParametersResult
 import rclpy
@@ -37,6 +39,7 @@ from vision_msgs.msg import Classification, LabelInfo
 NODE_NAME = 'edgevl_perception'
 LOG_PERIOD_S = 5.0
 STOP_TIMEOUT_S = 5.0
+EXIT_TIMEOUT_S = 0.5
 LATCHED = QoSProfile(
     depth=1,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
@@ -64,8 +67,10 @@ class PerceptionNode(LifecycleNode):
         self._perception: Perception | None = None
         self._bundle_name = ''
         self._flow: _Flow | None = None
+        self._left_behind: _Flow | None = None
         self._statistics = Statistics()
-        self._reported = Snapshot()
+        self._reported: Observation | None = None
+        self._failure = ''
         self._scene_publisher = self.create_lifecycle_publisher(Classification, '~/scene', 10)
         self._label_publisher = self.create_lifecycle_publisher(String, '~/label', LATCHED)
         self._info_publisher = self.create_lifecycle_publisher(LabelInfo, '~/label_info', LATCHED)
@@ -93,9 +98,10 @@ class PerceptionNode(LifecycleNode):
         started = time.monotonic()
         try:
             self._perception = self._open_perception()
-        except EdgeVLError as error:
-            self.get_logger().error(f'cannot configure: {error}')
-            return TransitionCallbackReturn.FAILURE
+        # rclpy swallows what a transition raises, so the reason is told here or nowhere.
+        except Exception as error:  # noqa: B902
+            return self._fail('cannot configure', error)
+        self._failure = ''
         self.get_logger().info(
             f'configured in {time.monotonic() - started:.1f} s: bundle {self._bundle_name} on '
             f'{self._perception.backend_name}, {len(self._perception.vocabulary.labels)} labels'
@@ -105,8 +111,13 @@ class PerceptionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and start the worker."""
         assert self._perception is not None
+        try:
+            self._check_last_worker_ended()
+            self._flow = _Flow(self, self._perception)
+        except Exception as error:  # noqa: B902 - as in on_configure
+            return self._fail('cannot activate', error)
+        self._failure = ''
         result = super().on_activate(state)
-        self._flow = _Flow(self, self._perception)
         self._publish_label_info()
         topics = ', '.join(stream.topic for stream in self._flow.camera.streams)
         self.get_logger().info(f'active: listening on {topics}')
@@ -114,7 +125,7 @@ class PerceptionNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the flow; the bundle stays open."""
-        self._stop_flow()
+        self._stop_flow(STOP_TIMEOUT_S)
         self.get_logger().info('inactive')
         return super().on_deactivate(state)
 
@@ -122,7 +133,6 @@ class PerceptionNode(LifecycleNode):
         """Free the bundle and the backend, and forget the counts."""
         self.release()
         self._statistics = Statistics()
-        self._reported = Snapshot()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -136,13 +146,18 @@ class PerceptionNode(LifecycleNode):
         self.release()
         return super().on_error(state)
 
-    def release(self) -> None:
-        """Stop the flow and free the bundle and the backend; harmless when there is neither."""
-        self._stop_flow()
+    def release(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+        """
+        Stop the flow and free the bundle and the backend; harmless when there is neither.
+
+        :returns: False when inference has not returned in time and its thread is left behind.
+        """
+        ended = self._stop_flow(timeout_s)
         if self._perception is not None:
             self._perception.close()
             self._perception = None
             self._bundle_name = ''
+        return ended
 
     def report_bad(self, modality: Modality, reason: str) -> None:
         """Count and log an image that cannot be used; called from both threads."""
@@ -194,24 +209,43 @@ class PerceptionNode(LifecycleNode):
     def _open_perception(self) -> Perception:
         settings = self._settings
         bundle = Bundle.open(settings.bundle)
-        backend = open_backend(settings.backend, bundle, settings.threads)
-        try:
+        with contextlib.ExitStack() as undo:
+            backend = open_backend(settings.backend, bundle, settings.threads)
+            undo.callback(backend.close)
             check_golden(bundle, backend)
             perception = Perception(bundle, backend, settings)
-        except EdgeVLError:
-            backend.close()
-            raise
+            undo.pop_all()
         self._bundle_name = bundle.name
         return perception
 
-    def _stop_flow(self) -> None:
+    def _fail(self, what: str, error: Exception) -> TransitionCallbackReturn:
+        """Log why a transition fails, keep it for /diagnostics, and stay in the state before."""
+        name = '' if isinstance(error, EdgeVLError) else f'{type(error).__name__}: '
+        self._failure = f'{what}: {name}{error}'
+        self.get_logger().error(self._failure)
+        return TransitionCallbackReturn.FAILURE
+
+    def _stop_flow(self, timeout_s: float) -> bool:
+        self._reported = None
         if self._flow is None:
-            return
-        if not self._flow.stop():
+            return True
+        flow, self._flow = self._flow, None
+        ended = flow.stop(timeout_s)
+        if not ended:
+            self._left_behind = flow
             self.get_logger().error(
-                f'inference has not returned for {STOP_TIMEOUT_S:.0f} s; its thread is left behind'
+                f'inference has not returned for {timeout_s} s; its thread is left behind'
             )
-        self._flow = None
+        return ended
+
+    def _check_last_worker_ended(self) -> None:
+        """Refuse to let two workers share one student."""
+        if self._left_behind is not None and not self._left_behind.stop(0.0):
+            raise BackendError(
+                'expected inference of the last activation to be over, found it still in the '
+                'runtime; try again later, or restart the node'
+            )
+        self._left_behind = None
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """Check everything, then change everything: a refusal leaves all as it was."""
@@ -239,9 +273,7 @@ class PerceptionNode(LifecycleNode):
         )
 
     def _publish_diagnostics(self) -> None:
-        now = self._statistics.snapshot()
-        judged = self._judge(now)
-        self._reported = now
+        judged = self._judge()
         hardware = self._perception.backend_name if self._perception else 'none'
         status = judged.status(f'{self.get_name()}: perception', hardware)
         self._diagnostics_publisher.publish(
@@ -250,30 +282,17 @@ class PerceptionNode(LifecycleNode):
             )
         )
 
-    def _judge(self, now: Snapshot) -> Report:
+    def _judge(self) -> Report:
         if self._flow is None:
             state = 'inactive' if self._perception else 'unconfigured'
-            return Report(DiagnosticStatus.OK, state, {'bundle': self._bundle_name})
-        judged = report(
-            now,
-            self._reported,
-            self._flow.camera.counts,
-            self._flow.mailbox.replaced,
-            self._complaints(now, self._flow),
-        )
+            level = DiagnosticStatus.ERROR if self._failure else DiagnosticStatus.OK
+            return Report(level, self._failure or state, {'bundle': self._bundle_name})
+        now = self._flow.observe(self._statistics)
+        judged = report(now, self._reported, self._flow.complaints(now))
+        self._reported = now
         return Report(
             judged.level, judged.message, {'bundle': self._bundle_name, **judged.values}
         )
-
-    def _complaints(self, now: Snapshot, flow: _Flow) -> list[str]:
-        """Say what keeps images from coming, if nothing comes."""
-        complaints = [
-            f'{topic}: incompatible QoS ({policy})'
-            for topic, policy in flow.camera.incompatible_qos.items()
-        ]
-        if silence(now, flow.since_s):
-            complaints.append(flow.camera.explain_silence())
-        return complaints
 
     def _log_problem(self, problem: str) -> None:
         self.get_logger().warning(problem, throttle_duration_sec=LOG_PERIOD_S)
@@ -299,14 +318,14 @@ class _Flow:
 
     def __init__(self, node: PerceptionNode, perception: Perception) -> None:
         """Subscribe and start the worker."""
-        self.since_s = time.monotonic()
-        self.mailbox: Mailbox[CameraPair] = Mailbox()
+        self._since_s = time.monotonic()
+        self._mailbox: Mailbox[CameraPair] = Mailbox()
         perception.reset()
         self.camera = CameraInput(
-            node, node.settings, self.mailbox, node.statistics, node.report_bad
+            node, node.settings, perception, self._mailbox, node.statistics, node.report_bad
         )
         self._worker = Worker(
-            self.mailbox,
+            self._mailbox,
             perception,
             max_rate=node.max_rate,
             publish=node.publish,
@@ -315,10 +334,24 @@ class _Flow:
             report_failure=node.report_failure,
         )
 
-    def stop(self) -> bool:
-        """End subscriptions and worker; False when the worker does not end."""
+    def observe(self, statistics: Statistics) -> Observation:
+        """Read all counts at this moment."""
+        return Observation(statistics.snapshot(), self.camera.counts, self._mailbox.replaced)
+
+    def complaints(self, now: Observation) -> list[str]:
+        """Say what keeps images from coming, if nothing comes."""
+        complaints = [
+            f'{topic}: incompatible QoS ({policy})'
+            for topic, policy in self.camera.incompatible_qos.items()
+        ]
+        if silence(now.counts, self._since_s):
+            complaints.append(self.camera.explain_silence())
+        return complaints
+
+    def stop(self, timeout_s: float) -> bool:
+        """End subscriptions and worker; False when the worker does not end in time."""
         self.camera.close()
-        return self._worker.stop(STOP_TIMEOUT_S)
+        return self._worker.stop(timeout_s)
 
 
 def spin(node: PerceptionNode) -> None:
@@ -330,9 +363,23 @@ def spin(node: PerceptionNode) -> None:
             node.start()
         executor.spin()
     finally:
-        node.release()
+        ended = node.release(EXIT_TIMEOUT_S)
         executor.remove_node(node)
         node.destroy_node()
+        if not ended:
+            _leave()
+
+
+def _leave() -> None:
+    """
+    End the process at once.
+
+    A thread that is still inside an inference runtime would abort the interpreter's own ending.
+    """
+    rclpy.try_shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

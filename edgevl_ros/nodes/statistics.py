@@ -36,6 +36,7 @@ class Snapshot:
     last_problem: str = ''
     labelled: int = 0
     outdated: int = 0
+    spare: int = 0
     unusable: int = 0
     failed: int = 0
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
@@ -69,6 +70,17 @@ class Statistics:
         """Count a frame that came after a newer one."""
         with self._lock:
             self._counts.outdated += 1
+
+    def spare(self) -> None:
+        """Count an image that came alone and was not needed."""
+        with self._lock:
+            self._counts.spare += 1
+
+    def heard_within(self, modality: Modality, seconds: float) -> bool:
+        """Tell whether a message of a modality came within the last seconds."""
+        with self._lock:
+            latest_s = self._counts.latest_s.get(modality, float('-inf'))
+        return time.monotonic() - latest_s <= seconds
 
     def unusable(self, reason: str) -> None:
         """Count a frame in which there was nothing to label."""

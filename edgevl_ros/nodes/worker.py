@@ -99,9 +99,10 @@ class Worker:
         if pair.timeline != self._timeline:
             self._timeline = pair.timeline
             self._perception.reset()
-        frame = self._decode(pair)
-        if frame is None:
+        decoded = self._decode(pair)
+        if decoded is None:
             return
+        header, frame = decoded
         try:
             scene = self._perception.perceive(frame)
         except NothingToLabel as error:
@@ -109,20 +110,31 @@ class Worker:
             self._report_unusable(str(error))
             return
         self._report_unused(scene.unused)
-        self._publish(Labelled(frame, scene, _header(pair), time.perf_counter() - started))
+        self._publish(Labelled(frame, scene, header, time.perf_counter() - started))
 
     def _report_unused(self, unused: Mapping[Modality, str]) -> None:
         for modality, reason in unused.items():
             self._report_bad(modality, reason)
 
-    def _decode(self, pair: CameraPair) -> Frame | None:
-        """Decode both images; one that cannot be is reported and the other used alone."""
-        rgb = self._decode_one(pair.color, Modality.RGB, messages.decode_rgb)
-        depth = self._decode_one(pair.depth, Modality.DEPTH, messages.decode_depth)
-        if rgb is None and depth is None:
+    def _decode(self, pair: CameraPair) -> tuple[Header, Frame] | None:
+        """
+        Decode both images; one that cannot be is reported and the other used alone.
+
+        :returns: the header of the colour image, or of depth where there is no colour, and the
+            frame; None when neither image can be used.
+        """
+        color, depth_message = pair.color, pair.depth
+        if color is not None and depth_message is not None:
+            # An image that nobody looks at is not worth decoding beside one that counts.
+            color = color if self._perception.looks_at(Modality.RGB) else None
+            depth_message = depth_message if self._perception.looks_at(Modality.DEPTH) else None
+        rgb = self._decode_one(color, Modality.RGB, messages.decode_rgb)
+        depth = self._decode_one(depth_message, Modality.DEPTH, messages.decode_depth)
+        source = pair.color if rgb is not None else pair.depth
+        if source is None or (rgb is None and depth is None):
             return None
-        header = _header(pair)
-        return Frame(messages.stamp_ns(header), header.frame_id, rgb, depth)
+        stamp_ns = messages.stamp_ns(source.header)
+        return source.header, Frame(stamp_ns, source.header.frame_id, rgb, depth)
 
     def _decode_one(
         self,
@@ -139,8 +151,3 @@ class Worker:
             return None
         return np.asarray(image)
 
-
-def _header(pair: CameraPair) -> Header:
-    message = pair.color if pair.color is not None else pair.depth
-    assert message is not None
-    return message.header

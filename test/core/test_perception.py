@@ -76,7 +76,7 @@ def test_a_modality_of_no_weight_is_not_embedded(tmp_path):
     [
         ({'depth': NO_DEPTH}, 'auto', 'readings in 0.0% of its pixels'),
         ({'rgb': RED, 'depth': NO_DEPTH}, 'depth', 'readings in 0.0%'),
-        ({'rgb': RED}, 'depth', 'does not carry it'),
+        ({'rgb': RED}, 'depth', 'the frame has rgb only'),
     ],
 )
 def test_nothing_to_label_is_told_with_the_reason(perceive, images, modality, complaint):

@@ -3,6 +3,7 @@
 """What the counts amount to, and that they are kept right by several threads."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.pairing import Pairing
@@ -11,14 +12,18 @@ import pytest
 pytest.importorskip('rclpy', reason='diagnostics are ROS messages')
 
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402, I100
-from edgevl_ros.nodes.diagnostics import report, silence  # noqa: E402
+from edgevl_ros.nodes.diagnostics import Observation, report, silence  # noqa: E402
 from edgevl_ros.nodes.statistics import Snapshot, Statistics  # noqa: E402
 
 COUNTS = Pairing(tolerance_ns=1, timeout_ns=1).counts
 
 
-def judge(statistics, before=None, complaints=()):
-    return report(statistics.snapshot(), before or Snapshot(), COUNTS, 3, complaints)
+def observe(statistics, **pairing):
+    return Observation(statistics.snapshot(), replace(COUNTS, **pairing), replaced=3)
+
+
+def judge(statistics, before=None, complaints=(), **pairing):
+    return report(observe(statistics, **pairing), before, complaints)
 
 
 def test_a_node_that_labels_is_well():
@@ -39,7 +44,7 @@ def test_a_bad_image_warns_once_and_is_over_when_no_more_come():
     statistics.bad(Modality.DEPTH, 'no reading')
     judged = judge(statistics)
     assert (judged.level, judged.message) == (DiagnosticStatus.WARN, 'bad images: no reading')
-    assert judge(statistics, before=statistics.snapshot()).level == DiagnosticStatus.OK
+    assert judge(statistics, before=observe(statistics)).level == DiagnosticStatus.OK
 
 
 def test_failing_inference_is_an_error_before_all_else():
@@ -49,6 +54,18 @@ def test_failing_inference_is_an_error_before_all_else():
     judged = judge(statistics, complaints=['no image on /image'])
     assert judged.level == DiagnosticStatus.ERROR
     assert 'out of memory' in judged.message
+
+
+@pytest.mark.parametrize(
+    ('trouble', 'remedy'), [('duplicate', 'stamp each anew'), ('late', 'raise pairing_timeout')]
+)
+def test_images_that_pairing_drops_are_explained(trouble, remedy):
+    statistics = Statistics()
+    judged = judge(statistics, before=observe(statistics), **{trouble: 4})
+    assert judged.level == DiagnosticStatus.WARN
+    assert remedy in judged.message
+    same = judge(statistics, before=observe(statistics, **{trouble: 4}), **{trouble: 4})
+    assert same.level == DiagnosticStatus.OK
 
 
 def test_complaints_are_told_together():

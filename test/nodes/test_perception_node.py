@@ -27,10 +27,12 @@ from support.perception_process import (  # noqa: E402
     PerceptionProcess,
     rgb8,
 )
-from support.tiny_bundle import solid  # noqa: E402
+from support.tiny_bundle import solid, write_tiny_bundle  # noqa: E402
+
+from benchmarks.slow_bundle import write_slow_bundle  # noqa: E402, I100
 
 SECOND = 1_000_000_000
-OK, WARN = b'\x00', b'\x01'
+OK, WARN, ERROR = b'\x00', b'\x01', b'\x02'
 RED, GREEN, BLUE = solid(255, 0, 0), solid(0, 255, 0), solid(0, 0, 255)
 
 
@@ -368,3 +370,56 @@ def test_an_incompatible_qos_is_explained_and_the_override_is_a_parameter(start,
     camera.publish(rgb8(RED, SECOND))
     client.spin_for(0.5)
     assert not client.scenes
+
+
+def test_a_failed_activation_says_why_and_leaves_nothing_behind(start, client):
+    process = start('-p', 'qos_overrides./depth.subscription.reliability:=bestish')
+    status = client.diagnostic(lambda s: s.level == ERROR, 'the failure in /diagnostics')
+    assert 'cannot activate' in status.message
+    assert status.message in process.output
+    assert client.state() == 'inactive'
+    assert not client.change_state(ACTIVATE)
+    client.spin_until(lambda: client.node.count_subscribers('/image') == 0, 'no subscription')
+
+
+def test_a_home_of_nobody_fails_to_configure_with_a_reason(start, client):
+    process = start('-p', 'bundle:=~nobodyatall/bundle', bundle=None)
+    client.spin_until(lambda: 'cannot configure' in process.output, 'the reason')
+    assert client.state() == 'unconfigured'
+
+
+def test_stamps_that_never_change_are_explained(start, client):
+    start()
+    client.label_of('/image', rgb8(RED, 0))
+    client.publish('/image', rgb8(RED, 0))
+    client.diagnostic(lambda s: 'the driver must stamp each anew' in s.message, 'a warning')
+
+
+def test_depth_without_weight_is_not_labelled_between_colour_frames(start, client, tmp_path):
+    start(bundle=write_tiny_bundle(tmp_path / 'b', fusion={'rgb': 1.0, 'depth': 0.0}))
+    near = np.full((48, 64), 2.0, np.float32)
+    client.label_of('/image', rgb8(RED, SECOND))
+    for step in range(20):
+        stamp = 2 * SECOND + step * SECOND // 15
+        client.publish('/image', rgb8(RED, stamp))
+        client.publish('/depth', depth16(near, stamp + 30_000_000))
+        client.spin_for(0.03)
+    client.diagnostic(lambda s: int(values(s)['lone images not needed']) >= 10, 'depth left out')
+    stamps = {scene.header.stamp.sec * SECOND + scene.header.stamp.nanosec
+              for scene in client.scenes}
+    assert stamps <= {2 * SECOND + step * SECOND // 15 for step in range(20)} | {SECOND}
+    client.spin_for(1.2)
+    client.label_of('/depth', depth16(near, 9 * SECOND))
+
+
+def test_ctrl_c_does_not_wait_for_slow_inference(start, client, tiny_bundle, tmp_path):
+    slow = write_slow_bundle(tiny_bundle, tmp_path / 'slow', products=150)
+    process = start(bundle=slow)
+    client.spin_until(lambda: client.label_infos, 'an active node')
+    client.publish('/image', rgb8(RED, SECOND))
+    client.spin_for(0.5)
+    assert not client.scenes, 'inference is still under way'
+    status, seconds = process.interrupt()
+    assert status == 0, process.output
+    assert seconds < 1.5
+    assert 'its thread is left behind' in process.output
