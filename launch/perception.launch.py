@@ -9,11 +9,11 @@ Example: ros2 launch edgevl_ros perception.launch.py rgb_topic:=/camera/color/im
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
+from edgevl_ros.nodes.launch_arguments import chosen_parameters
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-import yaml
 
 PARAMS_FILE = str(
     Path(get_package_share_directory('edgevl_ros')) / 'config' / 'perception.yaml'
@@ -36,49 +36,6 @@ ARGUMENTS = (
     ('log_level', 'info', 'debug, info, warn, error or fatal.'),
     ('autostart', '', 'Configure and activate at start: true (the default) or false.'),
 )
-DEPTH_TRANSPORTS = {'raw': 'raw', 'compressed': 'compressedDepth'}
-
-
-def parse_boolean(name, text):
-    """Read a launch argument that is true or false."""
-    if text.lower() not in ('true', 'false', '1', '0'):
-        raise ValueError(f'{name}: expected true or false, found {text!r}')
-    return text.lower() in ('true', '1')
-
-
-def parse_vocabulary(text):
-    """Read labels from a YAML list or a list with commas."""
-    try:
-        value = yaml.safe_load(text) if text.strip().startswith('[') else text.split(',')
-    except yaml.YAMLError as error:
-        raise ValueError(f'vocabulary: expected a YAML list, found {text!r}') from error
-    labels = [str(label).strip() for label in value]
-    if not all(labels):
-        raise ValueError(f'vocabulary: expected labels between the commas, found {text!r}')
-    return labels
-
-
-def chosen_parameters(arguments):
-    """Turn the launch arguments that were given into node parameters."""
-    parameters = {
-        name: parse_boolean(name, arguments[name])
-        for name in ('use_sim_time', 'autostart')
-        if arguments[name]
-    }
-    if arguments['bundle']:
-        parameters['bundle'] = str(Path(arguments['bundle']).expanduser().absolute())
-    if arguments['vocabulary'].strip():
-        parameters['vocabulary'] = parse_vocabulary(arguments['vocabulary'])
-    transport = arguments['image_transport']
-    if transport:
-        if transport not in DEPTH_TRANSPORTS:
-            raise ValueError(
-                f'image_transport: expected one of {", ".join(DEPTH_TRANSPORTS)}, '
-                f'found {transport!r}'
-            )
-        parameters['image_transport'] = transport
-        parameters['depth_transport'] = DEPTH_TRANSPORTS[transport]
-    return parameters
 
 
 def make_node(context):
@@ -86,6 +43,7 @@ def make_node(context):
     arguments = {
         name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS
     }
+    chosen = chosen_parameters(arguments)
     return [
         Node(
             package='edgevl_ros',
@@ -93,7 +51,7 @@ def make_node(context):
             name='edgevl_perception',
             namespace=arguments['namespace'],
             output='screen',
-            parameters=[arguments['params_file'], chosen_parameters(arguments)],
+            parameters=[arguments['params_file'], *([chosen] if chosen else [])],
             remappings=[
                 ('image', arguments['rgb_topic']),
                 ('depth', arguments['depth_topic']),

@@ -9,6 +9,7 @@ Example: ros2 launch edgevl_ros replay.launch.py bag:=drive rgb_topic:=/camera/c
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
+from edgevl_ros.nodes.launch_arguments import parse_boolean
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -34,13 +35,21 @@ def play_bag(context):
                '--clock', '100', '--rate', LaunchConfiguration('rate').perform(context),
                # The node needs a moment to open its bundle and to be discovered.
                '--delay', LaunchConfiguration('delay').perform(context)]
-    if LaunchConfiguration('loop').perform(context).lower() in ('true', '1'):
+    if parse_boolean('loop', LaunchConfiguration('loop').perform(context)):
         command.append('--loop')
     player = ExecuteProcess(cmd=command, output='screen')
-    ended = OnProcessExit(
-        target_action=player, on_exit=[EmitEvent(event=Shutdown(reason='the bag has ended'))]
+    return [
+        player,
+        RegisterEventHandler(OnProcessExit(target_action=player, on_exit=end_launch)),
+    ]
+
+
+def end_launch(event, _context):
+    """End the launch with the player, and say whether it got to the end of the bag."""
+    ended = 'the bag has ended' if event.returncode == 0 else (
+        f'ros2 bag play failed with exit status {event.returncode}; see its output above'
     )
-    return [player, RegisterEventHandler(ended)]
+    return [EmitEvent(event=Shutdown(reason=ended))]
 
 
 def generate_launch_description():

@@ -110,7 +110,6 @@ _DEPTH = {
     'mono16': _Layout('u2', 1),
     '32FC1': _Layout('f4', 1),
 }
-COLOR_ENCODINGS = tuple(_COLOR)
 DEPTH_ENCODINGS = tuple(_DEPTH)
 
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'

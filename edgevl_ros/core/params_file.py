@@ -12,6 +12,8 @@ from typing import Any
 from edgevl_ros.core.settings import Change, Settings
 
 HEADER = """\
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
 # The parameters of edgevl_perception with their defaults.
 # Made from edgevl_ros/core/settings.py: python -m edgevl_ros.core.params_file > {path}
 /**:
