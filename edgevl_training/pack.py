@@ -65,9 +65,14 @@ def write_bundle(
             listed[name] = {'sha256': sha256(content), 'bytes': len(content)}
         text = json.dumps({**manifest, 'files': listed}, indent=2) + '\n'
         (fresh / 'manifest.json').write_text(text, encoding='utf-8')
-        if folder.exists():
-            folder.rename(Path(scratch, 'old'))
-        fresh.rename(folder)
+        old = Path(scratch, 'old')
+        try:
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+        finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
 
 
 def sha256(content: bytes) -> str:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 LOG_ERRORS_ONLY = 3
 # The provider that fuses TensorRT's placement of Q/DQ; every other one runs the CPU placement.
 TENSORRT_PROVIDER = 'TensorrtExecutionProvider'
+# Half precision and quantisation stay well below this.
+UNIT_TOLERANCE = 1e-2
 
 
 class OnnxRuntimeBackend:
@@ -52,7 +54,12 @@ class OnnxRuntimeBackend:
         return self._output_spec
 
     def embed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed a batch, float32 (B, 3, S, S), as unit rows, float32 (B, D)."""
+        """
+        Embed a batch, float32 (B, 3, S, S), as unit rows, float32 (B, D).
+
+        :raises BackendError: when the backend is closed, the batch does not fit, inference fails
+            or a row that comes back is no unit vector.
+        """
         if self._session is None:
             raise BackendError(f'{self.name}: expected an open backend, found it closed')
         self._input_spec.check(images, f'{self.name}.embed')
@@ -65,12 +72,23 @@ class OnnxRuntimeBackend:
         except Exception as error:  # noqa: B902 - its exceptions share no documented base
             raise BackendError(f'{self.name}: inference failed: {error}') from error
         self._output_spec.check(embeddings, f'{self.name}.embed')
+        self._check_unit_rows(embeddings)
         unit: NDArray[np.float32] = embeddings
         return unit
 
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+    def _check_unit_rows(self, embeddings: NDArray[np.float32]) -> None:
+        norms = np.linalg.norm(embeddings, axis=1)
+        worst = norms[np.argmax(np.abs(norms - 1))]
+        # Written so that NaN, which compares false with everything, is refused.
+        if not abs(worst - 1) <= UNIT_TOLERANCE:
+            raise BackendError(
+                f'{self.name}.embed: expected unit rows, found one of norm {worst:.4f}; '
+                'export the bundle again or choose another backend'
+            )
 
     def _check_graph(self, model: str) -> None:
         """Refuse a graph whose ends differ from what the bundle says."""

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 import hashlib
 import json
@@ -13,10 +14,16 @@ from typing import Any
 import zipfile
 
 from edgevl_ros.core.backend import Backend
-from edgevl_ros.core.errors import BundleError, VocabularyError
+from edgevl_ros.core.errors import BundleError
 from edgevl_ros.core.frame import Frame, Modality
+from edgevl_ros.core.onnx_files import external_files
 from edgevl_ros.core.preprocess import model_input, PreprocessSpec
-from edgevl_ros.core.vocabulary import PhraseBank, Vocabulary
+from edgevl_ros.core.vocabulary import (
+    canonical_phrase,
+    check_unit_rows,
+    PhraseBank,
+    Vocabulary,
+)
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,7 +67,6 @@ class Bundle:
 
     path: Path
     name: str
-    manifest_sha256: str
     teacher: str
     embedding_dim: int
     modalities: tuple[Modality, ...]
@@ -79,8 +85,12 @@ class Bundle:
 
         :raises BundleError: one sentence that says what is wrong with which file, and the remedy.
         """
-        folder = Path(path).expanduser() if str(path) else STARTER
-        manifest, digest = _read_manifest(folder)
+        with _reading(Path(path), 'a bundle', 'give the path of a readable and whole bundle'):
+            return cls._open(Path(path).expanduser() if str(path) else STARTER)
+
+    @classmethod
+    def _open(cls, folder: Path) -> Bundle:
+        manifest = _read_manifest(folder)
         files = _verified_files(folder, manifest['files'])
         preprocess = _read_preprocess(files['preprocess.yaml'], manifest['input_size'])
         modalities = _modalities(manifest['modalities'], folder)
@@ -90,8 +100,7 @@ class Bundle:
         return cls(
             path=folder,
             name=manifest['name'],
-            manifest_sha256=digest,
-            teacher=str(manifest['teacher'].get('id', 'unnamed')),
+            teacher=_teacher(manifest['teacher'], vocabulary, phrases, folder),
             embedding_dim=dim,
             modalities=modalities,
             fusion=_fusion(manifest['fusion'], modalities, folder),
@@ -134,7 +143,8 @@ def check_golden(bundle: Bundle, backend: Backend) -> float:
         _check_golden_inputs(bundle, modality, inputs)
         embeddings = backend.embed(inputs)
         cosines = np.sum(embeddings * bundle.golden.embeddings[modality], axis=1)
-        lowest = min(lowest, float(cosines.min()))
+        # Python's min would drop a NaN.
+        lowest = float(np.minimum(lowest, cosines.min()))
     if not lowest >= bundle.cosine_floor:
         raise BundleError(
             f'{bundle.path}: golden frames on {backend.name}: expected a cosine of at least '
@@ -160,7 +170,21 @@ def _check_golden_inputs(
         )
 
 
-def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+@contextmanager
+def _reading(
+    path: Path, expected: str, remedy: str = 'copy or export the bundle again'
+) -> Iterator[None]:
+    """Tell in one sentence whatever the reader of a broken file raises."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except Exception as error:  # noqa: B902 - zip, zlib, JSON, YAML and NumPy share no base
+        found = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
+        raise BundleError(f'{path}: expected {expected}: {found}; {remedy}') from error
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / 'manifest.json'
     if not folder.is_dir():
         raise BundleError(
@@ -170,24 +194,21 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise BundleError(f'{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found more')
-        raw = path.read_bytes()
-        manifest = json.loads(raw.decode('utf-8'))
+        text = path.read_bytes()
     except OSError as error:
         raise BundleError(
             f'{path}: expected a readable manifest, found {error.strerror}; '
             'is this folder a bundle, and was it copied whole?'
         ) from error
-    except ValueError as error:
-        raise BundleError(
-            f'{path}: expected JSON, found {error}; copy the bundle again'
-        ) from error
-    _check_manifest(path, manifest)
-    return manifest, hashlib.sha256(raw).hexdigest()
-
-
-def _check_manifest(path: Path, manifest: object) -> None:
+    with _reading(path, 'JSON'):
+        manifest = json.loads(text.decode('utf-8'))
     if not isinstance(manifest, dict):
         raise BundleError(f'{path}: expected a JSON object, found {type(manifest).__name__}')
+    _check_manifest(path, manifest)
+    return manifest
+
+
+def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     if manifest.get('schema') != SCHEMA:
         raise BundleError(
             f'{path}: expected bundle schema {SCHEMA}, found {manifest.get("schema")!r}; '
@@ -202,6 +223,11 @@ def _check_manifest(path: Path, manifest: object) -> None:
                 f'{path}: {key}: expected {kind.__name__}, found {value!r}; '
                 'export the bundle again'
             )
+    if not 0 < manifest['cosine_floor'] <= 1:
+        raise BundleError(
+            f'{path}: cosine_floor: expected a number above 0 and at most 1, '
+            f'found {manifest["cosine_floor"]}; export the bundle again'
+        )
     missing = [name for name in _REQUIRED_FILES if name not in manifest['files']]
     if missing:
         raise BundleError(
@@ -265,10 +291,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _read_preprocess(path: Path, input_size: int) -> PreprocessSpec:
-    try:
+    with _reading(path, 'a preprocess spec'):
         spec = PreprocessSpec.from_yaml(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise BundleError(f'{path}: {error}; export the bundle again') from error
     if spec.input_size != input_size:
         raise BundleError(
             f'{path}: expected input_size {input_size} as in the manifest, '
@@ -311,18 +335,51 @@ def _fusion(
 
 
 def _models(models: Mapping[str, Any], files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    unlisted = [name for name in models.values() if name not in files]
+    unlisted = [
+        name for name in models.values() if not isinstance(name, str) or name not in files
+    ]
     if unlisted or not models:
         raise BundleError(
             f'{folder / "manifest.json"}: models: expected names of listed files, '
             f'found {unlisted or "none"}; export the bundle again'
         )
+    for name in sorted(set(models.values())):
+        _check_external_files(files[name], files)
     return {backend: files[name] for backend, name in models.items()}
+
+
+def _check_external_files(model: Path, files: Mapping[str, Path]) -> None:
+    """Keep a runtime from reading weights that lie outside the bundle or have no hash."""
+    with _reading(model, 'an ONNX graph'):
+        unlisted = external_files(model.read_bytes()) - set(files)
+    if unlisted:
+        raise BundleError(
+            f'{model}: expected weights in this file or in files that the manifest lists, found '
+            f'them in {sorted(unlisted)}; do not use this bundle unless you trust who made it'
+        )
+
+
+def _teacher(
+    teacher: Mapping[str, Any], vocabulary: Vocabulary, phrases: PhraseBank, folder: Path
+) -> str:
+    """Check that all embeddings come from one teacher: others cannot be compared."""
+    found = {
+        'manifest.json': teacher.get('id'),
+        'vocabulary.npz': vocabulary.teacher,
+        'phrases.npz': phrases.teacher,
+    }
+    if len({repr(name) for name in found.values()}) > 1:
+        names = ', '.join(f'{name!r} in {file}' for file, name in found.items())
+        raise BundleError(
+            f'{folder}: expected the same teacher everywhere, found {names}; '
+            'export the bundle again'
+        )
+    return vocabulary.teacher
 
 
 def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Read arrays without pickle and without unpacking more than a robot's memory holds."""
-    try:
+    with _reading(path, 'arrays without pickle'):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > MAX_ARRAYS_BYTES:
@@ -336,47 +393,45 @@ def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
                     'export the bundle again'
                 )
             return {name: archive[name] for name in names}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BundleError(
-            f'{path}: expected arrays without pickle, found {error}; export the bundle again'
-        ) from error
 
 
 def _read_vocabulary(path: Path, dim: int) -> Vocabulary:
     arrays = _read_arrays(path, ('labels', 'embeddings', 'logit_scale', 'teacher'))
-    try:
-        vocabulary = Vocabulary(
+    _check_embeddings(path, arrays['embeddings'], dim)
+    with _reading(path, 'a vocabulary'):
+        return Vocabulary(
             tuple(str(label) for label in arrays['labels']),
             arrays['embeddings'],
             float(arrays['logit_scale']),
             str(arrays['teacher']),
         )
-    except (VocabularyError, TypeError, ValueError) as error:
-        raise BundleError(f'{path}: {error}; export the bundle again') from error
-    _check_dim(path, vocabulary.embeddings, dim)
-    return vocabulary
 
 
 def _read_phrases(path: Path, dim: int) -> PhraseBank:
     arrays = _read_arrays(path, ('phrases', 'embeddings', 'logit_scale', 'teacher'))
-    try:
+    _check_embeddings(path, arrays['embeddings'], dim)
+    with _reading(path, 'phrases'):
         bank = PhraseBank(
             {str(phrase): row for row, phrase in enumerate(arrays['phrases'])},
             arrays['embeddings'],
             float(arrays['logit_scale']),
             str(arrays['teacher']),
         )
-    except (VocabularyError, TypeError, ValueError) as error:
-        raise BundleError(f'{path}: {error}; export the bundle again') from error
-    _check_dim(path, bank.embeddings, dim)
+    for phrase in bank.index:
+        # Words are looked up in this spelling, so any other could never be found.
+        if phrase != canonical_phrase(phrase):
+            raise BundleError(
+                f'{path}: expected phrases spelled like {canonical_phrase(phrase)!r}, '
+                f'found {phrase!r}; export the bundle again'
+            )
     return bank
 
 
-def _check_dim(path: Path, embeddings: NDArray[Any], dim: int) -> None:
-    if embeddings.shape[1] != dim:
+def _check_embeddings(path: Path, embeddings: NDArray[Any], dim: int) -> None:
+    if embeddings.dtype.kind != 'f' or embeddings.ndim != 2 or embeddings.shape[1] != dim:
         raise BundleError(
             f'{path}: expected embeddings with {dim} columns as in the manifest, '
-            f'found {embeddings.shape[1]}; export the bundle again'
+            f'found {embeddings.dtype} of shape {embeddings.shape}; export the bundle again'
         )
 
 
@@ -385,21 +440,18 @@ def _read_golden(
 ) -> Golden:
     names = [f'{m.value}_{kind}' for m in modalities for kind in ('input', 'embedding')]
     arrays = _read_arrays(path, ('rgb', 'depth_mm', *names))
-    count = len(arrays['rgb'])
-    for modality in modalities:
-        _check_golden_shape(
-            path, arrays, f'{modality.value}_input', (count, 3, input_size, input_size)
-        )
-        _check_golden_shape(path, arrays, f'{modality.value}_embedding', (count, dim))
-    try:
+    count = _count_golden_frames(path, arrays['rgb'], arrays['depth_mm'])
+    for m in modalities:
+        inputs, embeddings = f'{m.value}_input', f'{m.value}_embedding'
+        _check_golden_array(path, arrays[inputs], inputs, (count, 3, input_size, input_size))
+        _check_golden_array(path, arrays[embeddings], embeddings, (count, dim))
+        with _reading(path, 'recorded embeddings'):
+            check_unit_rows(embeddings, arrays[embeddings])
+    with _reading(path, 'golden frames'):
         frames = tuple(
             Frame(stamp_ns=i, frame_id='golden', rgb=rgb, depth=_metres(depth_mm))
             for i, (rgb, depth_mm) in enumerate(zip(arrays['rgb'], arrays['depth_mm']))
         )
-    except ValueError as error:
-        raise BundleError(f'{path}: {error}; export the bundle again') from error
-    if not frames:
-        raise BundleError(f'{path}: expected at least one frame; export the bundle again')
     return Golden(
         frames,
         {m: arrays[f'{m.value}_input'].astype(np.float32) for m in modalities},
@@ -407,13 +459,25 @@ def _read_golden(
     )
 
 
-def _check_golden_shape(
-    path: Path, arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]
-) -> None:
-    if arrays[name].shape != shape:
+def _count_golden_frames(path: Path, rgb: NDArray[Any], depth_mm: NDArray[Any]) -> int:
+    fits = rgb.dtype == np.uint8 and rgb.ndim == 4
+    fits = fits and depth_mm.dtype == np.uint16 and depth_mm.ndim == 3
+    if not fits or len(rgb) != len(depth_mm) or not len(rgb):
         raise BundleError(
-            f'{path}: {name}: expected shape {shape}, found {arrays[name].shape}; '
-            'export the bundle again'
+            f'{path}: expected at least one frame, as many in rgb, uint8 (N, H, W, 3), as in '
+            f'depth_mm, uint16 (N, H, W); found {rgb.dtype} {rgb.shape} and '
+            f'{depth_mm.dtype} {depth_mm.shape}; export the bundle again'
+        )
+    return len(rgb)
+
+
+def _check_golden_array(
+    path: Path, array: NDArray[Any], name: str, shape: tuple[int, ...]
+) -> None:
+    if array.dtype.kind != 'f' or array.shape != shape:
+        raise BundleError(
+            f'{path}: {name}: expected floating point of shape {shape}, '
+            f'found {array.dtype} of shape {array.shape}; export the bundle again'
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+import reprlib
 from typing import Any
 
 import cv2
@@ -126,7 +127,7 @@ class PreprocessSpec:
             raise ValueError(f'expected YAML, found {error}') from error
         fields = _section('the document', document, ('schema', 'input_size', *_SECTIONS))
         if fields['schema'] != SCHEMA:
-            raise ValueError(f'schema: expected {SCHEMA}, found {fields["schema"]!r}')
+            raise ValueError(f'schema: expected {SCHEMA}, found {_shown(fields["schema"])}')
         parts: dict[str, Any] = {}
         for name, part in _SECTIONS.items():
             values = _section(name, fields[name], tuple(part.__dataclass_fields__))
@@ -220,7 +221,7 @@ _SECTIONS: dict[str, Any] = {'resize': ResizeSpec, 'rgb': ColorSpec, 'depth': De
 
 def _section(name: str, value: object, keys: Sequence[str]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or set(value) != set(keys):
-        found = sorted(map(str, value)) if isinstance(value, Mapping) else repr(value)
+        found = _shown(sorted(map(str, value)) if isinstance(value, Mapping) else value)
         raise ValueError(f'{name}: expected the keys {sorted(keys)}, found {found}')
     return value
 
@@ -231,4 +232,9 @@ def _tupled(value: object) -> object:
 
 def _require_int(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f'{name}: expected an integer in {low}..{high}, found {value!r}')
+        raise ValueError(f'{name}: expected an integer in {low}..{high}, found {_shown(value)}')
+
+
+def _shown(value: object) -> str:
+    # A few lines of YAML can stand for a value of gigabytes.
+    return reprlib.repr(value)

@@ -150,4 +150,3 @@ class Worker:
             self._report_bad(modality, str(error))
             return None
         return np.asarray(image)
-

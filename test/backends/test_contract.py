@@ -104,8 +104,58 @@ def test_a_graph_that_is_none_is_refused(tiny_bundle, tmp_path):
     folder = shutil.copytree(tiny_bundle, tmp_path / 'bundle')
     (folder / 'student.cpu.onnx').write_bytes(b'no graph')
     write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
-    with pytest.raises((BackendError, BundleError), match='refuses this graph'):
+    with pytest.raises(BundleError, match='student.cpu.onnx: expected an ONNX graph'):
+        Bundle.open(folder)
+
+
+def test_a_graph_that_the_runtime_cannot_run_is_refused(tiny_bundle, tmp_path):
+    import shutil
+
+    import onnx
+    from support.tiny_bundle import write_manifest
+
+    folder = shutil.copytree(tiny_bundle, tmp_path / 'bundle')
+    model = onnx.load(folder / 'student.cpu.onnx')
+    model.graph.node[0].op_type = 'NoSuchOperator'
+    onnx.save(model, folder / 'student.cpu.onnx')
+    write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
+    with pytest.raises(BackendError, match='refuses this graph'):
         open_backend('onnxruntime', Bundle.open(folder), threads=1)
+
+
+def test_embeddings_that_are_no_numbers_are_refused(tiny_bundle, tmp_path):
+    import shutil
+
+    from support.tiny_bundle import break_student
+
+    folder = shutil.copytree(tiny_bundle, tmp_path / 'bundle')
+    break_student(folder)
+    broken = Bundle.open(folder)
+    backend = open_backend('onnxruntime', broken, threads=1)
+    with pytest.raises(BackendError, match='expected unit rows, found one of norm nan'):
+        backend.embed(batch(broken, 2))
+    with pytest.raises(BackendError, match='expected unit rows'):
+        check_golden(broken, backend)
+    backend.close()
+
+
+def test_embeddings_that_are_not_unit_rows_are_refused(tiny_bundle, tmp_path):
+    import shutil
+
+    import onnx
+    from support.tiny_bundle import write_manifest
+
+    folder = shutil.copytree(tiny_bundle, tmp_path / 'bundle')
+    model = onnx.load(folder / 'student.cpu.onnx')
+    model.graph.node[-1].CopyFrom(
+        onnx.helper.make_node('Identity', ['features'], ['embedding'])
+    )
+    onnx.save(model, folder / 'student.cpu.onnx')
+    write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
+    backend = open_backend('onnxruntime', Bundle.open(folder), threads=1)
+    with pytest.raises(BackendError, match='expected unit rows'):
+        backend.embed(np.ones((1, 3, 32, 32), np.float32))
+    backend.close()
 
 
 def test_a_graph_with_other_ends_is_refused(tiny_bundle, tmp_path):

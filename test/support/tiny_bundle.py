@@ -51,6 +51,17 @@ def write_tiny_bundle(folder: Path, fusion: dict[str, float] | None = None) -> P
     return folder
 
 
+def break_student(folder: Path) -> None:
+    """Give the student a weight that is no number, so its embeddings are none either."""
+    path = folder / 'student.cpu.onnx'
+    model = onnx.load(path)
+    weights = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights[0, 0] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, 'weights'))
+    onnx.save(model, path)
+    write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
+
+
 def write_manifest(folder: Path, fusion: dict[str, float]) -> None:
     """Write the manifest of a folder's files as they are now."""
     files = {

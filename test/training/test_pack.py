@@ -3,6 +3,7 @@
 """A bundle appears whole or not at all."""
 
 import json
+from pathlib import Path
 
 from edgevl_training.pack import refer_to_weights, sha256, write_bundle
 import numpy as np
@@ -41,6 +42,23 @@ def test_a_failure_leaves_the_old_bundle(tmp_path):
     write_bundle(tmp_path / 'b', {'old.txt': b'old'}, {})
     with pytest.raises(OSError):
         write_bundle(tmp_path / 'b', {'no/such/folder': b''}, {}, force=True)
+    assert (tmp_path / 'b' / 'old.txt').read_bytes() == b'old'
+    assert [path.name for path in tmp_path.iterdir()] == ['b']
+
+
+def test_the_old_bundle_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    """The old folder has gone already when the last rename fails."""
+    write_bundle(tmp_path / 'b', {'old.txt': b'old'}, {})
+    rename = Path.rename
+
+    def fail_for_the_new(path, target):
+        if path.name == 'fresh':
+            raise OSError('the disk went away')
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, 'rename', fail_for_the_new)
+    with pytest.raises(OSError, match='the disk went away'):
+        write_bundle(tmp_path / 'b', {'new.txt': b'new'}, {}, force=True)
     assert (tmp_path / 'b' / 'old.txt').read_bytes() == b'old'
     assert [path.name for path in tmp_path.iterdir()] == ['b']
 
