@@ -19,7 +19,7 @@ from edgevl_ros.core.perception import Perception
 from edgevl_ros.core.settings import Settings
 from edgevl_ros.nodes import messages
 from edgevl_ros.nodes.messages import CameraMessage
-from edgevl_ros.nodes.statistics import Statistics
+from edgevl_ros.nodes.statistics import SILENCE_S, Statistics
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind, qos_profile_sensor_data
@@ -36,6 +36,7 @@ ReportBad = Callable[[Modality, str], None]
 
 NANOSECONDS = 1_000_000_000
 ABSENCE_S = 1.0
+LOG_PERIOD_S = 5.0
 SHORTEST_WAIT_NS = 1_000_000
 
 
@@ -81,7 +82,7 @@ class CameraInput:
             absence_ns=round(ABSENCE_S * NANOSECONDS),
         )
         self._newest = (0, -1)
-        self.incompatible_qos: dict[str, str] = {}
+        self._incompatible_qos: dict[Stream, str] = {}
         self.streams = (color_stream(node, settings), depth_stream(node, settings))
         with ExitStack() as entities:
             for stream in self.streams:
@@ -98,6 +99,14 @@ class CameraInput:
     def counts(self) -> PairingCounts:
         """Tell what became of every message that was paired."""
         return self._pairing.counts
+
+    def incompatible_qos_of_silent_topics(self) -> dict[str, str]:
+        """Name the policy that keeps images from coming, for topics where none come."""
+        return {
+            stream.topic: policy
+            for stream, policy in self._incompatible_qos.items()
+            if not self._statistics.heard_within(stream.modality, SILENCE_S)
+        }
 
     def explain_silence(self) -> str:
         """Say for each topic what keeps images from coming, with the remedy."""
@@ -126,11 +135,12 @@ class CameraInput:
 
         def on_incompatible_qos(event: Any) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind)
-            self.incompatible_qos[stream.topic] = policy
+            self._incompatible_qos[stream] = policy
             self._node.get_logger().warning(
                 f'{stream.topic}: a publisher offers incompatible QoS (policy {policy}), so '
                 f'nothing is received from it; set qos_overrides.{stream.topic}.subscription.'
-                f'{policy.lower()} to what it offers'
+                f'{policy.lower()} to what it offers',
+                throttle_duration_sec=LOG_PERIOD_S,
             )
 
         return self._node.create_subscription(

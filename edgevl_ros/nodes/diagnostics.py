@@ -10,10 +10,8 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from edgevl_ros.core.pairing import PairingCounts
-from edgevl_ros.nodes.statistics import Snapshot
+from edgevl_ros.nodes.statistics import SILENCE_S, Snapshot
 import numpy as np
-
-SILENCE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def _values(now: Snapshot, counts: PairingCounts, replaced: int) -> dict[str, st
             'processing p50 / p99 (ms)': _percentiles_ms(now.processing_s),
             'stamp to label p50 / p99 (ms)': _percentiles_ms(now.latencies_s),
             'stamp to label without inference p50 / p99 (ms)': _percentiles_ms(
-                total - inference for total, inference in zip(now.latencies_s, now.inference_s)
+                now.latencies_without_inference_s
             ),
             'last label': now.last_label,
             'last problem': now.last_problem,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import contextlib
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -20,14 +21,13 @@ from edgevl_ros.core.mailbox import Mailbox
 from edgevl_ros.core.perception import Perception
 from edgevl_ros.core.settings import Settings
 from edgevl_ros.nodes import messages, overlay, parameters
-from edgevl_ros.nodes.camera_input import CameraInput, CameraPair
+from edgevl_ros.nodes.camera_input import CameraInput, CameraPair, LOG_PERIOD_S
 from edgevl_ros.nodes.diagnostics import Observation, Report, report, silence
 from edgevl_ros.nodes.statistics import Statistics
 from edgevl_ros.nodes.worker import Labelled, Worker
 from rcl_interfaces.msg import SetParametersResult
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -37,9 +37,9 @@ from std_msgs.msg import Header, String
 from vision_msgs.msg import Classification, LabelInfo
 
 NODE_NAME = 'edgevl_perception'
-LOG_PERIOD_S = 5.0
 STOP_TIMEOUT_S = 5.0
 EXIT_TIMEOUT_S = 0.5
+LONGEST_AGE_S = 60.0
 LATCHED = QoSProfile(
     depth=1,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
@@ -184,13 +184,20 @@ class PerceptionNode(LifecycleNode):
         scene, header = labelled.scene, labelled.header
         self._scene_publisher.publish(messages.classification(scene, header))
         self._label_publisher.publish(String(data=scene.label))
-        latency_s = (self.get_clock().now().nanoseconds - scene.stamp_ns) * 1e-9
         self._statistics.labelled(
-            scene.label, latency_s, labelled.processing_s, scene.timings_s['inference']
+            scene.label,
+            self._age_s(scene.stamp_ns),
+            labelled.processing_s,
+            scene.timings_s['inference'],
         )
         if self._overlay_publisher.get_subscription_count():
             picture = overlay.draw(labelled.frame, scene)
             self._overlay_publisher.publish(messages.color_image(picture, header))
+
+    def _age_s(self, stamp_ns: int) -> float | None:
+        """Give the seconds since a stamp; None when it was not taken by the node's clock."""
+        age_s = (self.get_clock().now().nanoseconds - stamp_ns) * 1e-9
+        return age_s if 0 <= age_s < LONGEST_AGE_S else None
 
     def max_rate(self) -> float:
         """Give the most frames to label in a second, 0 for no limit; called from the worker."""
@@ -284,7 +291,7 @@ class PerceptionNode(LifecycleNode):
 
     def _judge(self) -> Report:
         if self._flow is None:
-            state = 'inactive' if self._perception else 'unconfigured'
+            _, state = self._state_machine.current_state
             level = DiagnosticStatus.ERROR if self._failure else DiagnosticStatus.OK
             return Report(level, self._failure or state, {'bundle': self._bundle_name})
         now = self._flow.observe(self._statistics)
@@ -342,7 +349,7 @@ class _Flow:
         """Say what keeps images from coming, if nothing comes."""
         complaints = [
             f'{topic}: incompatible QoS ({policy})'
-            for topic, policy in self.camera.incompatible_qos.items()
+            for topic, policy in self.camera.incompatible_qos_of_silent_topics().items()
         ]
         if silence(now.counts, self._since_s):
             complaints.append(self.camera.explain_silence())
@@ -363,6 +370,8 @@ def spin(node: PerceptionNode) -> None:
             node.start()
         executor.spin()
     finally:
+        # The end is near; a second Ctrl-C must not make it an ugly one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         ended = node.release(EXIT_TIMEOUT_S)
         executor.remove_node(node)
         node.destroy_node()
@@ -383,18 +392,28 @@ def _leave() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the node; Ctrl-C and SIGTERM end it with exit status 0."""
+    """
+    Run the node.
+
+    :returns: 0 when Ctrl-C or SIGTERM ended it, 1 when it could not start for a reason printed.
+    """
+    initialised = False
+    node = None
     try:
         rclpy.init(args=arguments)
-        spin(PerceptionNode())
+        initialised = True
+        node = PerceptionNode()
+        spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except RuntimeError:
+    # Each part of ROS has its own exceptions for bad arguments, names and parameters.
+    except Exception as error:  # noqa: B902
         # rclpy raises its RCLError where a signal ends the context in the middle of a call.
-        if rclpy.ok():
+        if initialised and not rclpy.ok():
+            return 0
+        if node is not None:
             raise
-    except (EdgeVLError, ParameterException) as error:
-        print(f'{NODE_NAME}: {error}', file=sys.stderr)
+        print(f'{NODE_NAME}: cannot start: {error}', file=sys.stderr)
         return 1
     finally:
         rclpy.try_shutdown()

@@ -13,6 +13,7 @@ import time
 from edgevl_ros.core.frame import Modality
 
 RECENT_FRAMES = 300
+SILENCE_S = 3.0
 
 
 def _per_modality() -> dict[Modality, int]:
@@ -25,9 +26,10 @@ class Snapshot:
     The counts at one moment.
 
     ``latest_s`` is when each stream was last heard, on the monotonic clock. ``latencies_s`` are
-    seconds from camera stamp to published label of the latest frames, ``processing_s`` those from
-    the worker taking a frame to its label, ``inference_s`` those in the runtime alone;
-    ``finished_s`` is when each was published.
+    seconds from camera stamp to published label of the latest frames whose stamps are of this
+    clock, once more without inference; ``processing_s`` are those from the worker taking a frame
+    to its label, ``inference_s`` those in the runtime alone; ``finished_s`` is when each was
+    published.
     """
 
     received: dict[Modality, int] = field(default_factory=_per_modality)
@@ -40,6 +42,9 @@ class Snapshot:
     unusable: int = 0
     failed: int = 0
     latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    latencies_without_inference_s: deque[float] = field(
+        default_factory=lambda: deque(maxlen=RECENT_FRAMES)
+    )
     processing_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     inference_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     finished_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
@@ -95,13 +100,15 @@ class Statistics:
             self._counts.last_problem = reason
 
     def labelled(
-        self, label: str, latency_s: float, processing_s: float, inference_s: float
+        self, label: str, latency_s: float | None, processing_s: float, inference_s: float
     ) -> None:
-        """Count a published frame and the time that it took."""
+        """Count a published frame and the time that it took; None for an unknown latency."""
         with self._lock:
             self._counts.labelled += 1
             self._counts.last_label = label
-            self._counts.latencies_s.append(latency_s)
+            if latency_s is not None:
+                self._counts.latencies_s.append(latency_s)
+                self._counts.latencies_without_inference_s.append(latency_s - inference_s)
             self._counts.processing_s.append(processing_s)
             self._counts.inference_s.append(inference_s)
             self._counts.finished_s.append(time.monotonic())

@@ -39,6 +39,14 @@ def test_a_node_that_labels_is_well():
     assert judged.values['stamp to label without inference p50 / p99 (ms)'] == '8.0 / 8.0'
 
 
+def test_stamps_of_another_clock_do_not_spoil_the_latencies():
+    statistics = Statistics()
+    statistics.labelled('kitchen', latency_s=None, processing_s=0.015, inference_s=0.012)
+    judged = judge(statistics)
+    assert judged.values['stamp to label p50 / p99 (ms)'] == 'none yet'
+    assert judged.values['inference p50 / p99 (ms)'] == '12.0 / 12.0'
+
+
 def test_a_bad_image_warns_once_and_is_over_when_no_more_come():
     statistics = Statistics()
     statistics.bad(Modality.DEPTH, 'no reading')

@@ -290,10 +290,22 @@ def test_a_bundle_that_is_none_fails_to_configure_and_can_be_mended(start, clien
     assert client.label_of('/image', rgb8(BLUE, SECOND)).results[0].class_id == 'blue'
 
 
-def test_a_start_value_that_does_not_fit_ends_with_one_line(start):
-    process = start('-p', 'modality:=thermal')
+@pytest.mark.parametrize(
+    ('arguments', 'reason'),
+    [
+        (('-p', 'modality:=thermal'), 'modality: expected one of'),
+        (('-p', 'top_k:=0'), 'top_k'),
+        (('-p', 'top_k:=five'), 'top_k'),
+        (('--params-file', '/nowhere.yaml'), 'cannot start'),
+        (('-p', 'vocabulary:=[kitchen'), 'cannot start'),
+        (('-r', '__ns:=no_slash'), 'cannot start'),
+        (('--bogus-flag',), 'bogus-flag'),
+    ],
+)
+def test_arguments_that_do_not_fit_end_with_a_reason_and_status_1(start, arguments, reason):
+    process = start(*arguments)
     assert process.process.wait(30) == 1
-    assert 'modality: expected one of' in process.output
+    assert reason in process.output
     assert 'Traceback' not in process.output
 
 
@@ -370,6 +382,8 @@ def test_an_incompatible_qos_is_explained_and_the_override_is_a_parameter(start,
     camera.publish(rgb8(RED, SECOND))
     client.spin_for(0.5)
     assert not client.scenes
+    client.label_of('/image', rgb8(RED, 2 * SECOND))
+    client.diagnostic(lambda s: 'incompatible' not in s.message, 'the complaint to be over')
 
 
 def test_a_failed_activation_says_why_and_leaves_nothing_behind(start, client):
