@@ -14,6 +14,7 @@ import sys
 import types
 
 from demo.errors import DemoError
+from demo.ros_domain import free_domain_id
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 5.0
@@ -30,7 +31,7 @@ def isolate_from_robots(environment: dict[str, str] | os._Environ[str]) -> None:
     discovery, in the variables that Humble and later distributions read, and gives Fast DDS, the
     usual middleware, shared memory that holds whole images.
     """
-    environment['ROS_DOMAIN_ID'] = str(50 + os.getpid() % 50)
+    environment['ROS_DOMAIN_ID'] = str(free_domain_id())
     environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     environment.pop('ROS_STATIC_PEERS', None)
     environment.pop('ROS_LOCALHOST_ONLY', None)

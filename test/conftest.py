@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from demo.ros_domain import free_domain_id
 import pytest
-from support.ros_domain import free_domain_id
 
 pytest_plugins = ['support.fixtures']
 

