@@ -49,7 +49,7 @@ setup(
         'demo': demo,
         'test': [
             *demo, 'hypothesis>=6', 'mypy>=1.8', 'onnx>=1.16', 'psutil', 'pytest>=7',
-            'pytest-timeout>=2', 'ruff>=0.5', 'types-PyYAML',
+            'pytest-timeout>=2', 'ruff>=0.5', 'types-PyYAML', 'wheel',
         ],
         'training': [
             'mcap>=1.1', 'onnx>=1.16', 'onnxruntime>=1.16', 'open_clip_torch>=2.24',

@@ -71,6 +71,11 @@ class Viewer(Node):
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
 
+    def close(self) -> None:
+        """Leave ROS in order; an executor left to the garbage collector complains."""
+        self._executor.shutdown(timeout_sec=0)
+        self.destroy_node()
+
     def spin(self, seconds: float) -> None:
         """Take what arrives within so many seconds, at least what is already there."""
         until = time.monotonic() + seconds

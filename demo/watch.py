@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import contextlib
 from contextlib import contextmanager
 import json
 from pathlib import Path
@@ -104,6 +105,7 @@ def start_node(
         node = children.start(
             'perception node', node_arguments(remappings, values), output / 'node.log'
         )
-        yield Watch(children, node, Viewer())
+        with contextlib.closing(Viewer()) as viewer:
+            yield Watch(children, node, viewer)
     finally:
         rclpy.try_shutdown()

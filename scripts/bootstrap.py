@@ -44,7 +44,9 @@ READY = VENV / '.ready'
 SUPPORTED = ('3.13', '3.12', '3.11', '3.10')
 DEFAULT_DISTRO = 'jazzy'
 DISTROS = ('jazzy', 'kilted')
-MESSAGE_PACKAGES = ('vision_msgs', 'nav2_msgs')
+# Neither is among the wheels. Only what the node imports is asked of an installed ROS.
+BUILT_MESSAGES = ('vision_msgs', 'nav2_msgs')
+SYSTEM_MESSAGES = ('vision_msgs',)
 
 PROBE = """
 import importlib.util as u, json, os, sys, sysconfig
@@ -303,7 +305,7 @@ class Installer:
             pins = SCRIPTS / f'requirements-ros-{self.distro}.txt'
             steps.append(('ros', digest(pins), name, partial(self.pip_pinned, 'ros', pins)))
             steps.append((
-                'messages', digest(INTERFACES), 'message packages ' + ', '.join(MESSAGE_PACKAGES),
+                'messages', digest(INTERFACES), 'message packages ' + ', '.join(BUILT_MESSAGES),
                 self.build_messages))
         for extra in extras:
             pins = SCRIPTS / f'requirements-{extra}.txt'
@@ -347,7 +349,7 @@ class Installer:
     def build_messages(self):
         """Build the message packages that a ROS machine has from apt."""
         relocate_cmake_files(VENV, self.python['version'])
-        for package in MESSAGE_PACKAGES:
+        for package in BUILT_MESSAGES:
             build = LOGS.parent / 'interfaces' / package
             shutil.rmtree(build, ignore_errors=True)
             cmake = VENV / 'bin' / 'cmake'
@@ -367,7 +369,7 @@ class Installer:
         """
         code = 'import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1]) is None)'
         missing = [
-            package for package in MESSAGE_PACKAGES
+            package for package in SYSTEM_MESSAGES
             if subprocess.run([VENV_PYTHON, '-c', code, package], env=self.environ).returncode]
         if missing:
             names = ' '.join(
@@ -375,16 +377,17 @@ class Installer:
             raise CannotBootstrap(f'Missing message packages: sudo apt install {names}')
 
     def install_extra(self, extra, pins):
-        """Install what an extra of setup.py names, pinned unless ROS brings its own numpy."""
+        """Install what an extra of setup.py names, pinned unless ROS brings its own NumPy."""
         if not self.system_ros:
             self.pip_pinned(extra, pins)
             return
-        # cv_bridge and OpenCV from apt are built for apt's numpy: hold that one.
-        numpy = subprocess.run(
-            [VENV_PYTHON, '-c', 'import numpy; print(numpy.__version__)'], env=self.environ,
-            stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        # cv_bridge and OpenCV from apt load with any later NumPy of the same major version.
+        # Holding apt's own does not do: Humble's is too old for what pip knows of ONNX Runtime.
+        major = subprocess.run(
+            [VENV_PYTHON, '-c', 'import numpy; print(numpy.__version__.split(".")[0])'],
+            env=self.environ, stdout=subprocess.PIPE, text=True, check=True).stdout
         constraints = LOGS / 'constraints.txt'
-        write_atomically(constraints, f'numpy=={numpy}\n')
+        write_atomically(constraints, f'numpy<{int(major) + 1}\n')
         pip_install(extra, ['-c', constraints, '-e', f'{ROOT}[{extra}]'], self.environ)
 
     def install_project(self):

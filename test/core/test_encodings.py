@@ -284,7 +284,7 @@ def test_arbitrary_messages_raise_only_bad_image(
             assert decode(msg).shape[:2] == (height, width)
 
 
-@given(st.integers(1, 8), st.integers(1, 8), st.sampled_from(['rgb8', 'bgr8']), st.data())
+@given(st.integers(2, 8), st.integers(2, 8), st.sampled_from(['rgb8', 'bgr8']), st.data())
 def test_color_survives_the_way_there_and_back(
     width: int, height: int, encoding: str, data: st.DataObject,
 ) -> None:

@@ -49,7 +49,7 @@ def start(tiny_bundle, tmp_path, ros_domain_id):
 
     yield run
     for process in processes:
-        process.kill()
+        process.stop()
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def shared_node(tiny_bundle, tmp_path_factory):
         client.wait_until_active()
         yield client
     finally:
-        process.kill()
+        process.stop()
         client.close()
 
 

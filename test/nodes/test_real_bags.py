@@ -37,12 +37,12 @@ def stamp_ns(message):
     return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
-def play(client, bag):
-    """Play a bag, waiting for the label of every colour image; give scenes by stamp."""
+def play(client, bag, awaited=COLOR):
+    """Play a bag, waiting for the label of every image of a topic; give scenes by stamp."""
     client.spin_until(lambda: client.label_infos, 'an active node')
     stamps = []
     for topic, message in messages(bag):
-        if topic.startswith(COLOR):
+        if topic.startswith(awaited):
             wait_for_labels(client, stamps)
             stamps.append(stamp_ns(message))
         client.publish(topic, message)
@@ -67,7 +67,7 @@ def run(tmp_path, ros_domain_id):
     def start(*arguments):
         process = PerceptionProcess(tmp_path / 'log', ros_domain_id, *REMAP, *arguments)
         client = Client(ros_domain_id)
-        started.extend([client.close, process.kill])
+        started.extend([client.close, process.stop])
         return process, client
 
     yield start
@@ -100,7 +100,7 @@ def test_every_frame_of_a_tour_is_labelled_and_kitchens_are_known(run):
 
 def test_raw_metric_depth_with_holes_is_labelled(run):
     _, client = run('-p', 'modality:=depth', '-p', 'pairing_timeout:=1.0')
-    scenes = play(client, 'redkitchen_raw')
+    scenes = play(client, 'redkitchen_raw', awaited=DEPTH)
     assert len(scenes) == 7
     status = client.diagnostic(lambda s: s.values, 'diagnostics')
     values = {value.key: value.value for value in status.values}

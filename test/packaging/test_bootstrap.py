@@ -10,7 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 
+import numpy
 import pytest
 from support.source_tree import ROOT
 
@@ -174,6 +176,37 @@ def test_the_variables_of_make_are_the_options_of_the_demo(bootstrap, monkeypatc
     assert bootstrap.demo_command()[1:] == [
         '-m', 'demo', '--bag', 'my bags/tour', '--depth-topic', '/depth', '--vocabulary',
         'living room']
+
+
+@pytest.fixture
+def on_a_ros_machine(bootstrap, monkeypatch, tmp_path):
+    """Give an installer that takes this very Python for the one of a sourced ROS."""
+    monkeypatch.setattr(bootstrap, 'VENV_PYTHON', sys.executable)
+    monkeypatch.setattr(bootstrap, 'LOGS', tmp_path)
+    installer = bootstrap.Installer.__new__(bootstrap.Installer)
+    installer.system_ros, installer.environ = 'humble', dict(os.environ)
+    return installer
+
+
+def test_an_installed_ros_is_asked_for_what_package_xml_names(
+        bootstrap, on_a_ros_machine, monkeypatch):
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    declared = {node.text for node in manifest.iter('exec_depend')}
+    assert set(bootstrap.SYSTEM_MESSAGES) <= declared
+    monkeypatch.setattr(bootstrap, 'SYSTEM_MESSAGES', ('json', 'no_such_msgs'))
+    with pytest.raises(bootstrap.CannotBootstrap, match='apt install ros-humble-no-such-msgs$'):
+        on_a_ros_machine.check_system_messages()
+
+
+def test_beside_an_installed_ros_numpy_keeps_its_major_version(
+        bootstrap, on_a_ros_machine, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(bootstrap, 'pip_install', lambda *call: calls.append(call))
+    on_a_ros_machine.install_extra('demo', None)
+    [(_, arguments, _)] = calls
+    assert arguments[:2] == ['-c', tmp_path / 'constraints.txt']
+    major = int(numpy.__version__.split('.')[0])
+    assert (tmp_path / 'constraints.txt').read_text() == f'numpy<{major + 1}\n'
 
 
 def test_wheels_are_relocated_to_this_machine(bootstrap, tmp_path, monkeypatch):

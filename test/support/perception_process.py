@@ -62,9 +62,14 @@ class PerceptionProcess:
         status = self.process.wait(PATIENCE_S)
         return status, time.monotonic() - started
 
-    def kill(self) -> None:
-        """End the process whatever it does."""
-        if self.process.poll() is None:
+    def stop(self) -> None:
+        """End the process; a killed one would leave its shared memory behind."""
+        if self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
