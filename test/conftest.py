@@ -6,20 +6,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from demo.processes import isolate_from_robots
 from demo.ros_domain import free_domain_id
 import pytest
 
 pytest_plugins = ['support.fixtures']
 
-# ROS 2 Humble knows the second variable only; from Jazzy on it is a warning.
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-if os.environ.get('ROS_DISTRO') == 'humble':
-    os.environ['ROS_LOCALHOST_ONLY'] = '1'
-ROOT = Path(__file__).resolve().parents[1]
-os.environ['ROS_LOG_DIR'] = str(ROOT / 'build' / 'ros_log')
-# Fast DDS 2 reads the first variable, Fast DDS 3 the second; without it raw images get lost.
-for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
-    os.environ[variable] = str(ROOT / 'config' / 'fastdds_large_images.xml')
+isolate_from_robots(os.environ)
+os.environ['ROS_LOG_DIR'] = str(Path(__file__).resolve().parents[1] / 'build' / 'ros_log')
 
 
 @pytest.fixture
