@@ -59,6 +59,15 @@ def answered(client):
     return {stamp_ns(scene): scene for scene in client.scenes}
 
 
+def counters_after(client, labelled):
+    """Wait for the diagnostics that count so many labels: a status on its way may be older."""
+    def counts_all(status):
+        return {v.key: v.value for v in status.values}.get('frames labelled') == str(labelled)
+
+    status = client.diagnostic(counts_all, f'diagnostics after {labelled} labels')
+    return {value.key: value.value for value in status.values}
+
+
 @pytest.fixture
 def run(tmp_path, ros_domain_id):
     """Start the node on the starter bundle, with these arguments."""
@@ -91,9 +100,10 @@ def test_every_frame_of_a_tour_is_labelled_and_kitchens_are_known(run):
     assert kitchens.count('kitchen') / len(kitchens) > 3 / len(rooms), kitchens
     right = sum(best[stamp] == room for stamp, room in truth.items())
     assert right / len(truth) > 2 / len(rooms), f'{right} of {len(truth)}'
-    status = client.diagnostic(lambda s: s.values, 'diagnostics')
-    values = {value.key: value.value for value in status.values}
-    assert values['pairs matched'] == '100'
+    values = counters_after(client, 100)
+    # Cameras publish best effort: a loaded machine may lose a depth image, never its colour image.
+    matched, alone = int(values['pairs matched']), int(values['colour images alone'])
+    assert matched + alone == 100 and matched >= 90, values
     assert values['rgb images bad'] == values['depth images bad'] == '0'
     assert 'Traceback' not in process.output
 
@@ -102,7 +112,5 @@ def test_raw_metric_depth_with_holes_is_labelled(run):
     _, client = run('-p', 'modality:=depth', '-p', 'pairing_timeout:=1.0')
     scenes = play(client, 'redkitchen_raw', awaited=DEPTH)
     assert len(scenes) == 7
-    status = client.diagnostic(lambda s: s.values, 'diagnostics')
-    values = {value.key: value.value for value in status.values}
-    assert values['frames labelled'] == '7'
+    values = counters_after(client, 7)
     assert values['depth images bad'] == '0'
