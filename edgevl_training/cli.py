@@ -1,0 +1,72 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``edgevl``: one verb for each stage between a camera and a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import importlib
+import sys
+
+from edgevl_ros.core.errors import EdgeVLError
+
+# Verb -> module with ``run(arguments) -> exit status``, and what the verb does. Modules load late:
+# 'edgevl record' on a robot needs no torch.
+VERBS = {
+    'record': ('edgevl_training.record', 'record camera topics into a rosbag2 (on the robot)'),
+    'extract': ('edgevl_training.extract', 'bags or image folders -> pairs in Parquet'),
+    'teach': ('edgevl_training.teach', 'pairs -> teacher embeddings of their colour images'),
+    'curate': ('edgevl_training.curate', 'pairs + embeddings -> confident, labelled, split pairs'),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; give the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ('-h', '--help'):
+        print(_usage())
+        return 0 if words else 2
+    verb, *rest = words
+    if verb not in VERBS:
+        print(
+            f'edgevl: expected one of the verbs {", ".join(VERBS)}, found {verb!r}',
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        return importlib.import_module(VERBS[verb][0]).run(rest)
+    except EdgeVLError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(_missing(verb, error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            '\nedgevl: interrupted; what was finished is kept, the same command goes on from there',
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _usage() -> str:
+    verbs = '\n'.join(f'  {verb:<10}{what}' for verb, (_, what) in VERBS.items())
+    return (
+        'usage: edgevl VERB [options]\n\n'
+        'From what a robot has seen to training data, each verb from one folder to the next:\n\n'
+        f'{verbs}\n\n'
+        "'edgevl VERB --help' lists the options of a verb; --config FILE takes them from a recipe."
+    )
+
+
+def _missing(verb: str, error: ModuleNotFoundError) -> str:
+    extra = 'record' if verb == 'record' else 'training'
+    if error.name in ('rclpy', 'rcl_interfaces', 'sensor_msgs', 'vision_msgs', 'diagnostic_msgs'):
+        remedy = 'source a ROS 2 installation, or run it in the environment of "make venv"'
+    else:
+        remedy = f"pip install 'edgevl_ros[{extra}]'"
+    return f'edgevl {verb}: expected the Python package {error.name!r}, found none; {remedy}'
+
+
+if __name__ == '__main__':
+    sys.exit(main())

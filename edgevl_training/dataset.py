@@ -1,0 +1,162 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Pairs of colour and depth (or another second modality) in Parquet shards.
+
+Three verbs write such shards, each into a folder of its own that nothing changes afterwards:
+``extract`` the pairs (`PAIRS`), ``teach`` their teacher embeddings (`taught_schema`), row for row
+in shards of the same names, and ``curate`` the pairs that are fit for training, complete with
+images, embedding, pseudo-label and split (`curated_schema`). Any engine that reads Parquet (DuckDB,
+Spark, Ray, pandas) reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgevl_ros.core.bundle import file_inside, sha256_of
+from edgevl_training.errors import DatasetError
+from edgevl_training.output import atomic
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Small enough that a reader's memory does not grow with the shard.
+_ROW_GROUP_ROWS = 64
+
+PAIRS = pa.schema([
+    # Unique in the data set, and the same whenever the same sources are extracted again.
+    pa.field('pair_id', pa.string(), nullable=False),
+    # The bag, folder, scene or archive that the pair comes from.
+    pa.field('bag', pa.string(), nullable=False),
+    # Counts the jumps back in time (looped recordings) before this pair.
+    pa.field('timeline', pa.int32(), nullable=False),
+    # Header stamps in nanoseconds; for still images a count of seconds in the order of names.
+    pa.field('color_stamp_ns', pa.int64(), nullable=False),
+    pa.field('depth_stamp_ns', pa.int64()),
+    # Depth stamp minus colour stamp.
+    pa.field('skew_ns', pa.int64()),
+    pa.field('frame_id', pa.string(), nullable=False),
+    pa.field('depth_frame_id', pa.string()),
+    # The encoded image, as recorded wherever it was recorded compressed.
+    pa.field('color', pa.binary(), nullable=False),
+    pa.field('color_format', pa.string(), nullable=False),
+    pa.field('color_width', pa.int32(), nullable=False),
+    pa.field('color_height', pa.int32(), nullable=False),
+    # 16-bit PNG; what a count means is in the manifest (`SecondModality`). Null: colour only.
+    pa.field('depth', pa.binary()),
+    pa.field('depth_width', pa.int32()),
+    pa.field('depth_height', pa.int32()),
+    # Share of the pixels that have a reading.
+    pa.field('depth_coverage', pa.float32()),
+    # Variance of the Laplacian of the grey image at 320 pixels width (Pech-Pacheco et al., 2000).
+    pa.field('sharpness', pa.float32(), nullable=False),
+    # 64-bit perceptual hash of the colour image, as a signed integer.
+    pa.field('perceptual_hash', pa.int64(), nullable=False),
+    # The scene that a public data set names. For measuring only: no verb decides by it.
+    pa.field('truth', pa.string()),
+])
+
+
+def taught_schema(dim: int) -> pa.Schema:
+    """Give the columns that ``teach`` writes for embeddings of some dimension."""
+    return pa.schema([
+        pa.field('pair_id', pa.string(), nullable=False),
+        # Unit embedding of the colour image; null where the image could not be read.
+        pa.field('teacher_embedding', pa.list_(pa.float16(), dim)),
+    ])
+
+
+def curated_schema(dim: int) -> pa.Schema:
+    """Give the columns that ``curate`` writes: a pair, its teacher and what came of it."""
+    return pa.schema([
+        *PAIRS,
+        pa.field('teacher_embedding', pa.list_(pa.float16(), dim), nullable=False),
+        # The phrase of the superset that the teacher finds most likely, its probability, and how
+        # much more likely it is than the second.
+        pa.field('pseudo_label', pa.string(), nullable=False),
+        pa.field('confidence', pa.float32(), nullable=False),
+        pa.field('margin', pa.float32(), nullable=False),
+        # train, validation or test.
+        pa.field('split', pa.string(), nullable=False),
+    ])
+
+
+@dataclass(frozen=True)
+class SecondModality:
+    """
+    What the counts of the 16-bit images in the column ``depth`` mean.
+
+    ``name`` is depth, or what else the second camera sees (swir, thermal, nir). A count times
+    ``scale`` is metres for depth, and full scale = 1.0 for others. ``missing`` are the counts that
+    are no reading.
+    """
+
+    name: str = 'depth'
+    unit: str = 'm'
+    scale: float = 0.001
+    missing: tuple[int, ...] = (0, 65535)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of a data set; ``name`` is relative to its folder."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
+def write_shard(path: Path, table: pa.Table) -> Shard:
+    """Write a shard whole or not at all; images are stored as they are, the rest with zstd."""
+    images = {'color', 'depth'}
+    compression = {name: 'NONE' if name in images else 'ZSTD' for name in table.column_names}
+    with atomic(path) as temporary:
+        pq.write_table(
+            table, temporary, row_group_size=_ROW_GROUP_ROWS, compression=compression,
+            use_dictionary=[n for n in table.column_names if n not in {*images, 'pair_id'}],
+            write_statistics=[n for n in table.column_names if n not in images],
+        )
+        written = Shard(path.name, table.num_rows, sha256_of(temporary))
+    return written
+
+
+def shards_of(folder: Path, manifest: dict[str, Any]) -> list[Shard]:
+    """
+    List the shards of a finished data set, in order.
+
+    :raises DatasetError: when the manifest names a file that is not there or not inside.
+    """
+    shards = []
+    for entry in manifest.get('shards', []):
+        try:
+            shard = Shard(**entry)
+            path = file_inside(folder, shard.name)
+        except (TypeError, ValueError) as error:
+            raise DatasetError(f'{folder}: unusable shard {entry!r}: {error}') from error
+        if not path.is_file():
+            raise DatasetError(f'{path}: expected the shard that the manifest lists, found none')
+        shards.append(shard)
+    return shards
+
+
+def read_batches(
+    path: Path, columns: Sequence[str] | None = None, rows: int = _ROW_GROUP_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """
+    Read a shard a few rows at a time.
+
+    :raises DatasetError: when it is damaged or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            names = set(file.schema_arrow.names)
+            if columns and (absent := [name for name in columns if name not in names]):
+                raise DatasetError(f'{path}: expected the columns {absent}, found {sorted(names)}')
+            yield from file.iter_batches(batch_size=rows, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(
+            f'{path}: cannot be read as Parquet: {error}; make the data set anew'
+        ) from error

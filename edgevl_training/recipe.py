@@ -1,0 +1,177 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The recipe of a verb: declared once, read from a YAML file and the command line, checked whole.
+
+A recipe is a frozen pydantic model. Every field is an option (``max_skew`` is ``--max-skew``) and
+a key of the verb's section in a recipe file, so that one file can hold all verbs of an adaptation:
+
+    extract:
+      rate: 2.0
+    curate:
+      tau: 0.25
+
+Options win over the file, the file over the defaults. All problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+import types
+from typing import Any, get_args, get_origin, Literal, TypeVar, Union
+
+from edgevl_training.errors import RecipeError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+import yaml
+
+R = TypeVar('R', bound='Recipe')
+
+_LARGEST_FILE_BYTES = 1_000_000
+
+
+class Recipe(BaseModel):
+    """
+    Base of all recipes.
+
+    Subclasses declare fields with a type, a default and ``Field(description=...)``; the docstring
+    of the subclass is the verb's help.
+    """
+
+    model_config = ConfigDict(extra='forbid', frozen=True, validate_default=True)
+
+
+def parse(recipe: type[R], verb: str, arguments: Sequence[str], sections: Sequence[str]) -> R:
+    """
+    Read a recipe from ``--config`` and the options; ``--help`` prints and exits.
+
+    :param sections: the verbs, which a recipe file may have sections for.
+    :raises RecipeError: listing everything that is wrong, in the file and in the options.
+    """
+    parser = _parser(recipe, verb)
+    problems: list[str] = []
+    options, unknown = parser.parse_known_args(list(arguments))
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    config = given.pop('config', None)
+    problems += [f'{word}: no such option or argument' for word in unknown]
+    values: dict[str, Any] = {}
+    if config is not None:
+        values, found = _read_file(Path(config), verb, sections)
+        problems += found
+    origins = dict.fromkeys(values, f'{config}: {verb}.')
+    values.update(given)
+    origins.update(dict.fromkeys(given, '--'))
+    try:
+        result = recipe.model_validate(values)
+    except ValidationError as error:
+        problems += [_explain(item, origins) for item in error.errors()]
+    if problems:
+        listed = '\n'.join(f'  {problem}' for problem in problems)
+        raise RecipeError(
+            f'edgevl {verb}: {len(problems)} thing{"s" * (len(problems) > 1)} to mend '
+            f"('edgevl {verb} --help' lists every option):\n{listed}"
+        )
+    return result
+
+
+def _parser(recipe: type[Recipe], verb: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f'edgevl {verb}', description=recipe.__doc__, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--config', metavar='FILE',
+        help=f"recipe file (YAML); the section '{verb}' holds these options, written with "
+        'underscores',
+    )
+    for name, field in recipe.model_fields.items():
+        _add_option(parser, name, field)
+    return parser
+
+
+def _add_option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+    kind = _without_none(field.annotation)
+    more: dict[str, Any] = {}
+    if kind is bool:
+        # A bare --flag is true, and --flag false takes it back from a recipe file.
+        more = {'nargs': '?', 'const': 'true', 'metavar': 'true|false'}
+    elif get_origin(kind) in (tuple, list):
+        more = {'nargs': '+', 'metavar': _metavar(get_args(kind)[0])}
+    else:
+        more = {'metavar': _metavar(kind)}
+    parser.add_argument(f'--{name.replace("_", "-")}', dest=name, help=_help(field), **more)
+
+
+def _help(field: FieldInfo) -> str:
+    text = field.description or ''
+    if field.is_required():
+        text += ' (required)'
+    elif field.default not in (None, (), PydanticUndefined):
+        default = field.default
+        if isinstance(default, tuple):
+            default = ' '.join(map(str, default))
+        shown = str(default).lower() if isinstance(default, bool) else default
+        text += f' (default: {shown.value if isinstance(shown, Enum) else shown})'
+    return text.replace('%', '%%')
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(kind for kind in get_args(annotation) if kind is not types.NoneType)
+    return annotation
+
+
+def _metavar(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return '|'.join(map(str, get_args(kind)))
+    return {int: 'N', float: 'X', Path: 'PATH'}.get(kind, 'TEXT')
+
+
+def _read_file(
+    path: Path, verb: str, sections: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Give the verb's section of a recipe file, and what is wrong with the file."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            return {}, [f'{path}: expected a recipe of at most 1 MB']
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        return {}, [f'{path}: cannot be read: {error.strerror}']
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return {}, [f'{path}: expected YAML: {" ".join(str(error).split())}']
+    if not isinstance(content, Mapping):
+        return {}, [f'{path}: expected sections such as "{verb}:", found {_named(content)}']
+    problems = [
+        f'{path}: {name!r}: expected one of the sections {", ".join(sections)}'
+        for name in content if name not in sections
+    ]
+    section = content.get(verb)
+    if section is None:
+        return {}, problems
+    if not isinstance(section, Mapping):
+        return {}, [*problems, f'{path}: {verb}: expected options, found {_named(section)}']
+    return {str(name): value for name, value in section.items()}, problems
+
+
+def _explain(error: Any, origins: Mapping[str, str]) -> str:
+    """Say in one line what pydantic found."""
+    if not error['loc']:
+        return error['msg'].removeprefix('Value error, ')
+    name = str(error['loc'][0])
+    option = name.replace('_', '-')
+    if error['type'] == 'missing':
+        return f'--{option}: is required'
+    origin = origins.get(name, '')
+    where = f'--{option}' if origin == '--' else f'{origin}{name}'
+    if error['type'] == 'extra_forbidden':
+        return f'{where}: no such option'
+    message = error['msg'].removeprefix('Value error, ')
+    return f'{where}: {message[:1].lower()}{message[1:]}, found {error["input"]!r}'
+
+
+def _named(value: Any) -> str:
+    return 'nothing' if value is None else type(value).__name__
