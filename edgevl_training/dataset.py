@@ -6,20 +6,21 @@ Pairs of colour and depth (or another second modality) in Parquet shards.
 Three verbs write such shards, each into a folder of its own that nothing changes afterwards:
 ``extract`` the pairs (`PAIRS`), ``teach`` their teacher embeddings (`taught_schema`), row for row
 in shards of the same names, and ``curate`` the pairs that are fit for training, complete with
-images, embedding, pseudo-label and split (`curated_schema`). Any engine that reads Parquet (DuckDB,
-Spark, Ray, pandas) reads them.
+images, embedding, pseudo-label and split (`curated_schema`). Any engine that reads Parquet
+(DuckDB, Spark, Ray, pandas) reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgevl_ros.core.bundle import file_inside, sha256_of
+from edgevl_ros.core.errors import FileNameError
+from edgevl_ros.core.files import file_inside, sha256_of
 from edgevl_training.errors import DatasetError
-from edgevl_training.output import atomic
+from edgevl_training.output import atomic, PARTIAL
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -64,8 +65,9 @@ def taught_schema(dim: int) -> pa.Schema:
     """Give the columns that ``teach`` writes for embeddings of some dimension."""
     return pa.schema([
         pa.field('pair_id', pa.string(), nullable=False),
-        # Unit embedding of the colour image; null where the image could not be read.
-        pa.field('teacher_embedding', pa.list_(pa.float16(), dim)),
+        # Unit embedding of the colour image; null where the image could not be read. No list of
+        # fixed size: Arrow before 26 writes one that holds a null, and cannot read it again.
+        pa.field('teacher_embedding', pa.list_(pa.float16()), metadata={'dim': str(dim)}),
     ])
 
 
@@ -109,18 +111,67 @@ class Shard:
     sha256: str
 
 
+class ShardWriter:
+    """
+    A shard that is written a few rows at a time, so that memory holds no more than these.
+
+    It takes its name only with `close`.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Begin a shard."""
+        self._path = path
+        self._schema = schema
+        self._temporary = path.with_name(path.name + PARTIAL)
+        self._writer = pq.ParquetWriter(self._temporary, schema, **_storage(schema))
+        self._rows: list[dict[str, Any]] = []
+        self._count = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row."""
+        self._rows.append(dict(row))
+        self._count += 1
+        if len(self._rows) == _ROW_GROUP_ROWS:
+            self._write_rows()
+
+    def close(self) -> Shard:
+        """Write what is left and give the shard its name."""
+        with atomic(self._path) as temporary:
+            self._write_rows()
+            self._writer.close()
+            return Shard(self._path.name, self._count, sha256_of(temporary))
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        try:
+            self._writer.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _write_rows(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []
+
+
 def write_shard(path: Path, table: pa.Table) -> Shard:
-    """Write a shard whole or not at all; images are stored as they are, the rest with zstd."""
-    images = {'color', 'depth'}
-    compression = {name: 'NONE' if name in images else 'ZSTD' for name in table.column_names}
+    """Write a shard whole or not at all."""
     with atomic(path) as temporary:
         pq.write_table(
-            table, temporary, row_group_size=_ROW_GROUP_ROWS, compression=compression,
-            use_dictionary=[n for n in table.column_names if n not in {*images, 'pair_id'}],
-            write_statistics=[n for n in table.column_names if n not in images],
+            table, temporary, row_group_size=_ROW_GROUP_ROWS, **_storage(table.schema)
         )
-        written = Shard(path.name, table.num_rows, sha256_of(temporary))
-    return written
+        return Shard(path.name, table.num_rows, sha256_of(temporary))
+
+
+def _storage(schema: pa.Schema) -> dict[str, Any]:
+    """Say how columns are stored: images as they are, the rest with zstd."""
+    images = {'color', 'depth'}
+    return {
+        'compression': {name: 'NONE' if name in images else 'ZSTD' for name in schema.names},
+        'use_dictionary': [n for n in schema.names if n not in {*images, 'pair_id'}],
+        'write_statistics': [n for n in schema.names if n not in images],
+        'write_page_checksum': True,
+    }
 
 
 def shards_of(folder: Path, manifest: dict[str, Any]) -> list[Shard]:
@@ -134,7 +185,7 @@ def shards_of(folder: Path, manifest: dict[str, Any]) -> list[Shard]:
         try:
             shard = Shard(**entry)
             path = file_inside(folder, shard.name)
-        except (TypeError, ValueError) as error:
+        except (FileNameError, TypeError) as error:
             raise DatasetError(f'{folder}: unusable shard {entry!r}: {error}') from error
         if not path.is_file():
             raise DatasetError(f'{path}: expected the shard that the manifest lists, found none')
@@ -151,7 +202,7 @@ def read_batches(
     :raises DatasetError: when it is damaged or lacks a column.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             names = set(file.schema_arrow.names)
             if columns and (absent := [name for name in columns if name not in names]):
                 raise DatasetError(f'{path}: expected the columns {absent}, found {sorted(names)}')

@@ -25,3 +25,7 @@ class DatasetError(EdgeVLError):
 
 class TeacherError(EdgeVLError):
     """A teacher cannot be had, or does not fit what is asked of it."""
+
+
+class TrainingError(EdgeVLError):
+    """Training cannot begin or go on: a loss is not finite, a checkpoint is damaged."""

@@ -70,8 +70,7 @@ def compare(
     :returns: cosines, and zero-shot top-1 accuracy and agreement in percent.
     """
     cosines = np.sum(int8 * fp32, axis=1)
-    best_int8, best_fp32 = (e @ words.T for e in (int8, fp32))
-    best_int8, best_fp32 = best_int8.argmax(1), best_fp32.argmax(1)
+    best_int8, best_fp32 = ((e @ words.T).argmax(1) for e in (int8, fp32))
     return {
         'cosine_mean': round(float(cosines.mean()), 5),
         'cosine_5th_percentile': round(float(np.percentile(cosines, 5)), 5),

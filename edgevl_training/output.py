@@ -83,9 +83,14 @@ class OutputFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f'{self.path}: expected a folder or nothing, found a file')
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._refuse_foreign()
-        self._lock = (self.path / _LOCK).open('w')
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._refuse_foreign()
+            self._lock = (self.path / _LOCK).open('w')
+        except OSError as error:
+            raise OutputError(
+                f'{self.path}: expected a folder to write to: {error.strerror}; name another --out'
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -93,7 +98,9 @@ class OutputFolder:
             raise OutputError(
                 f'{self.path}: another edgevl {self._verb} is writing there; wait for it'
             ) from error
-        if not self.finished:
+        if self.finished:
+            (self.path / IN_PROGRESS).unlink(missing_ok=True)
+        else:
             for partial in self.path.rglob(f'*{PARTIAL}'):
                 partial.unlink()
             write_json(self.path / IN_PROGRESS, self._purpose)
@@ -136,7 +143,9 @@ class OutputFolder:
                         'or remove it. What differs:\n' + '\n'.join(differences[:20])
                     )
                 return
-        strangers = [item.name for item in self.path.iterdir() if item.name != _LOCK]
+        # What a command leaves that was killed before it had said what it makes.
+        own = {_LOCK, IN_PROGRESS + PARTIAL}
+        strangers = sorted(item.name for item in self.path.iterdir() if item.name not in own)
         if strangers:
             raise OutputError(
                 f'{self.path}: expected an empty folder, found {strangers[0]!r}'
@@ -181,9 +190,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
-        raise DatasetError(f'{path}: expected JSON: {error}') from error
+        raise DatasetError(f'{path}: expected JSON: {error}; make that folder anew') from error
     if not isinstance(content, dict):
-        raise DatasetError(f'{path}: expected a JSON object, found {type(content).__name__}')
+        raise DatasetError(
+            f'{path}: expected a JSON object, found {type(content).__name__}; '
+            'make that folder anew'
+        )
     return content
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 import sys
 import time
 
@@ -39,7 +40,8 @@ class Progress:
         if self.total:
             text += f' of {self.total:.0f} {self._unit}, {rate:.1f}/s'
             if rate:
-                text += f', {max(0.0, self.total - self.done) / rate:.0f} s left'
+                left_s = max(0.0, self.total - self.done) / rate
+                text += f', {timedelta(seconds=round(left_s))} left'
         else:
             text += f' {self._unit}, {rate:.1f}/s'
         return f'{text}  {self.note}'.rstrip()
@@ -51,7 +53,11 @@ class _Bar(Progress):
     def __init__(self, title: str, total: float, unit: str) -> None:
         from rich.console import Console
         from rich.progress import (
-            BarColumn, Progress as Bars, TaskProgressColumn, TextColumn, TimeElapsedColumn,
+            BarColumn,
+            Progress as Bars,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
             TimeRemainingColumn,
         )
 

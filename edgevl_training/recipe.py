@@ -18,13 +18,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+import difflib
 from enum import Enum
+import inspect
 from pathlib import Path
+import reprlib
 import types
-from typing import Any, get_args, get_origin, Literal, TypeVar, Union
+from typing import Annotated, Any, get_args, get_origin, Literal, TypeVar, Union
 
 from edgevl_training.errors import RecipeError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 import yaml
@@ -32,6 +35,11 @@ import yaml
 R = TypeVar('R', bound='Recipe')
 
 _LARGEST_FILE_BYTES = 1_000_000
+# What an option is given that stands without its value; no word of a command line holds it.
+_NO_VALUE = '\0'
+
+_shorten = reprlib.Repr()
+_shorten.maxstring = _shorten.maxother = 200
 
 
 class Recipe(BaseModel):
@@ -43,6 +51,14 @@ class Recipe(BaseModel):
     """
 
     model_config = ConfigDict(extra='forbid', frozen=True, validate_default=True)
+
+    @field_validator('*')
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        """Read ``~`` in a recipe file as the shell reads it on the command line."""
+        if isinstance(value, tuple):
+            return tuple(cls._expand_home(item) for item in value)
+        return value.expanduser() if isinstance(value, Path) else value
 
 
 def parse(recipe: type[R], verb: str, arguments: Sequence[str], sections: Sequence[str]) -> R:
@@ -56,8 +72,11 @@ def parse(recipe: type[R], verb: str, arguments: Sequence[str], sections: Sequen
     problems: list[str] = []
     options, unknown = parser.parse_known_args(list(arguments))
     given = {name: value for name, value in vars(options).items() if value is not None}
+    problems += _unknown_options(unknown, recipe)
+    bare = [name for name, value in given.items() if value == _NO_VALUE]
+    problems += [f'--{name.replace("_", "-")}: expected a value, found none' for name in bare]
+    given = {name: value for name, value in given.items() if name not in bare}
     config = given.pop('config', None)
-    problems += [f'{word}: no such option or argument' for word in unknown]
     values: dict[str, Any] = {}
     if config is not None:
         values, found = _read_file(Path(config), verb, sections)
@@ -68,7 +87,10 @@ def parse(recipe: type[R], verb: str, arguments: Sequence[str], sections: Sequen
     try:
         result = recipe.model_validate(values)
     except ValidationError as error:
-        problems += [_explain(item, origins) for item in error.errors()]
+        problems += [
+            _explain(item, origins, list(recipe.model_fields)) for item in error.errors()
+            if item['loc'][:1] not in [(name,) for name in bare]
+        ]
     if problems:
         listed = '\n'.join(f'  {problem}' for problem in problems)
         raise RecipeError(
@@ -78,13 +100,22 @@ def parse(recipe: type[R], verb: str, arguments: Sequence[str], sections: Sequen
     return result
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Shows a value as required although the parser goes on where it is missing."""
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        if action.const == _NO_VALUE:
+            return str(action.metavar)
+        return super()._format_args(action, default_metavar)
+
+
 def _parser(recipe: type[Recipe], verb: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f'edgevl {verb}', description=recipe.__doc__, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=f'edgevl {verb}', description=inspect.getdoc(recipe), allow_abbrev=False,
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument(
-        '--config', metavar='FILE',
+        '--config', metavar='FILE', nargs='?', const=_NO_VALUE,
         help=f"recipe file (YAML); the section '{verb}' holds these options, written with "
         'underscores',
     )
@@ -94,15 +125,16 @@ def _parser(recipe: type[Recipe], verb: str) -> argparse.ArgumentParser:
 
 
 def _add_option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
-    kind = _without_none(field.annotation)
+    kind = _plain(field.annotation)
     more: dict[str, Any] = {}
     if kind is bool:
         # A bare --flag is true, and --flag false takes it back from a recipe file.
         more = {'nargs': '?', 'const': 'true', 'metavar': 'true|false'}
     elif get_origin(kind) in (tuple, list):
-        more = {'nargs': '+', 'metavar': _metavar(get_args(kind)[0])}
+        more = {'nargs': '*', 'metavar': _metavar(get_args(kind)[0])}
     else:
-        more = {'metavar': _metavar(kind)}
+        # argparse would end at the first option without its value, before the other problems.
+        more = {'nargs': '?', 'const': _NO_VALUE, 'metavar': _metavar(kind)}
     parser.add_argument(f'--{name.replace("_", "-")}', dest=name, help=_help(field), **more)
 
 
@@ -119,15 +151,21 @@ def _help(field: FieldInfo) -> str:
     return text.replace('%', '%%')
 
 
-def _without_none(annotation: Any) -> Any:
+def _plain(annotation: Any) -> Any:
+    """Give the type itself of ``X | None`` and ``Annotated[X, ...]``."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return next(kind for kind in get_args(annotation) if kind is not types.NoneType)
+        return _plain(next(kind for kind in get_args(annotation) if kind is not types.NoneType))
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[0]
     return annotation
 
 
-def _metavar(kind: Any) -> str:
+def _metavar(annotation: Any) -> str:
+    kind = _plain(annotation)
     if get_origin(kind) is Literal:
         return '|'.join(map(str, get_args(kind)))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return '|'.join(str(member.value) for member in kind)
     return {int: 'N', float: 'X', Path: 'PATH'}.get(kind, 'TEXT')
 
 
@@ -141,7 +179,7 @@ def _read_file(
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
         return {}, [f'{path}: cannot be read: {error.strerror}']
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         return {}, [f'{path}: expected YAML: {" ".join(str(error).split())}']
     if not isinstance(content, Mapping):
         return {}, [f'{path}: expected sections such as "{verb}:", found {_named(content)}']
@@ -157,7 +195,27 @@ def _read_file(
     return {str(name): value for name, value in section.items()}, problems
 
 
-def _explain(error: Any, origins: Mapping[str, str]) -> str:
+def _unknown_options(words: Sequence[str], recipe: type[Recipe]) -> list[str]:
+    """Name what the recipe does not know, each option together with the words after it."""
+    options = [f'--{name.replace("_", "-")}' for name in ('config', *recipe.model_fields)]
+    groups: list[list[str]] = []
+    for word in words:
+        if groups and not word.startswith('--'):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    return [
+        f'{" ".join(group)}: no such option{_hint(group[0].split("=")[0], options)}'
+        for group in groups
+    ]
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f'; did you mean {near[0]}?' if near else ''
+
+
+def _explain(error: Any, origins: Mapping[str, str], fields: Sequence[str]) -> str:
     """Say in one line what pydantic found."""
     if not error['loc']:
         return error['msg'].removeprefix('Value error, ')
@@ -165,12 +223,14 @@ def _explain(error: Any, origins: Mapping[str, str]) -> str:
     option = name.replace('_', '-')
     if error['type'] == 'missing':
         return f'--{option}: is required'
-    origin = origins.get(name, '')
+    # What neither the file nor an option gave is best mended by giving the option.
+    origin = origins.get(name, '--')
     where = f'--{option}' if origin == '--' else f'{origin}{name}'
     if error['type'] == 'extra_forbidden':
-        return f'{where}: no such option'
+        return f'{where}: no such option{_hint(name, fields)}'
     message = error['msg'].removeprefix('Value error, ')
-    return f'{where}: {message[:1].lower()}{message[1:]}, found {error["input"]!r}'
+    found = 'none' if error['input'] in (None, ()) else _shorten.repr(error['input'])
+    return f'{where}: {message[:1].lower()}{message[1:]}, found {found}'
 
 
 def _named(value: Any) -> str:

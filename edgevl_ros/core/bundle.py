@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 import zipfile
 
 from edgevl_ros.core.backend import Backend
-from edgevl_ros.core.errors import BundleError
+from edgevl_ros.core.errors import BundleError, FileNameError
+from edgevl_ros.core.files import file_inside, sha256_of
 from edgevl_ros.core.frame import Frame, Modality
 from edgevl_ros.core.onnx_files import external_files
 from edgevl_ros.core.preprocess import model_input, PreprocessSpec
@@ -241,7 +241,10 @@ def _verified_files(folder: Path, listed: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _verified_file(folder: Path, name: str, entry: object) -> Path:
-    path = file_inside(folder, name)
+    try:
+        path = file_inside(folder, name)
+    except FileNameError as error:
+        raise BundleError(str(error)) from error
     if not isinstance(entry, dict) or not {'sha256', 'bytes'} <= set(entry):
         raise BundleError(
             f'{folder / "manifest.json"}: files: {name}: expected sha256 and bytes, '
@@ -261,33 +264,6 @@ def _verified_file(folder: Path, name: str, entry: object) -> Path:
             'copy the bundle again'
         )
     return path
-
-
-def file_inside(folder: Path, name: object) -> Path:
-    """
-    Give the path of a file that lies directly in a folder.
-
-    :raises BundleError: when the name would lead anywhere else, by separators, dots or a link.
-    """
-    plain = isinstance(name, str) and name not in ('', '.', '..') and name == Path(name).name
-    if not plain or '\\' in str(name) or '\0' in str(name):
-        raise BundleError(
-            f'{folder / "manifest.json"}: expected plain file names, found {name!r}; '
-            'do not use this bundle unless you trust who made it'
-        )
-    path = folder / str(name)
-    if path.is_symlink():
-        raise BundleError(f'{path}: expected a plain file, found a link; copy the bundle again')
-    return path
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file as hexadecimal digits, in bounded memory."""
-    digest = hashlib.sha256()
-    with path.open('rb') as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_preprocess(path: Path, input_size: int) -> PreprocessSpec:

@@ -152,6 +152,15 @@ def check_compressed_color(msg: CompressedImageLike) -> None:
     _color_payload(msg)
 
 
+def compressed_color_size(msg: CompressedImageLike) -> tuple[int, int]:
+    """
+    Return width and height of a whole JPEG or PNG, without decoding it.
+
+    :raises BadImage: it is something else, truncated or too large.
+    """
+    return _color_payload(msg)[1]
+
+
 def check_compressed_depth(msg: CompressedImageLike) -> None:
     """
     Check that a message holds one whole compressedDepth PNG or RVL, without decoding it.
@@ -201,7 +210,7 @@ def decode_compressed_color(msg: CompressedImageLike) -> Bytes:
 
     :raises BadImage: the message cannot be decoded.
     """
-    bgr = _imdecode(_color_payload(msg), cv2.IMREAD_COLOR, 'compressed colour image')
+    bgr = _imdecode(_color_payload(msg)[0], cv2.IMREAD_COLOR, 'compressed colour image')
     return cast(Bytes, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr))
 
 
@@ -436,7 +445,8 @@ def _check_size(width: int, height: int, what: str) -> None:
                        f'all, found {width}x{height}; scale the image down before it gets here')
 
 
-def _color_payload(msg: CompressedImageLike) -> Bytes:
+def _color_payload(msg: CompressedImageLike) -> tuple[Bytes, tuple[int, int]]:
+    """Return a whole JPEG or PNG with its width and height."""
     what = 'compressed colour image'
     data = _bytes(msg.data, what)
     if 'compressedDepth' in msg.format or msg.format.startswith(('16UC1', '32FC1')):
@@ -452,7 +462,7 @@ def _color_payload(msg: CompressedImageLike) -> Bytes:
                        f'{start.hex() or "nothing"} (format {msg.format[:60]!r}); set the '
                        "publisher's compressed format to jpeg or png")
     _check_size(width, height, what)
-    return data
+    return data, (width, height)
 
 
 def _jpeg_size(data: bytes, what: str) -> tuple[int, int]:

@@ -25,3 +25,7 @@ class BackendError(EdgeVLError):
 
 class SettingsError(EdgeVLError):
     """A setting has a value that it cannot take."""
+
+
+class FileNameError(EdgeVLError):
+    """A file name leads, or may lead, out of the folder that it belongs to."""

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 import cv2
-from edgevl_ros.core.bundle import Bundle, sha256_of, STARTER
+from edgevl_ros.core.bundle import Bundle, STARTER
+from edgevl_ros.core.files import sha256_of
 import numpy as np
 import onnx
 from onnx import numpy_helper, TensorProto
