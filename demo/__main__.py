@@ -12,6 +12,7 @@ from demo.errors import DemoError
 from demo.options import parse
 from demo.processes import isolate_from_robots
 from demo.screen import Screen
+from edgevl_training.errors import SourceError
 
 INTERRUPTED = 130
 
@@ -31,7 +32,7 @@ def main() -> int:
             else:
                 from demo.bag_story import tell
             tell(options, screen)
-        except (DemoError, OSError) as error:
+        except (DemoError, SourceError, OSError) as error:
             screen.freeze()
             print(f'demo: {error}', file=sys.stderr)
             return 1

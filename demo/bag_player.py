@@ -7,8 +7,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from demo.bag import ImageTopic, RAW
 from demo.messages import from_bag
+from edgevl_training.bags import Topic
+from edgevl_training.bags.storage import IMAGE
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
@@ -25,7 +26,7 @@ class BagPlayer:
     ``frames`` counts the images of the leading topic so far.
     """
 
-    def __init__(self, colour: ImageTopic | None, depth: ImageTopic | None) -> None:
+    def __init__(self, colour: Topic | None, depth: Topic | None) -> None:
         """Choose names and transports; `offer` makes the publishers."""
         self.remappings: dict[str, str] = {}
         self.parameters: dict[str, str] = {}
@@ -39,7 +40,7 @@ class BagPlayer:
             self._describe(depth, 'depth', 'depth_transport', 'compressedDepth')
 
     @property
-    def leading(self) -> ImageTopic:
+    def leading(self) -> Topic:
         """Give the topic whose stamps the node answers with: colour where there is colour."""
         leading = self._colour or self._depth
         assert leading is not None
@@ -53,7 +54,7 @@ class BagPlayer:
         ):
             if topic is not None:
                 base = self.remappings[name]
-                raw = topic.msgtype == RAW
+                raw = topic.msgtype == IMAGE
                 self._publishers[topic.name] = node.create_publisher(
                     Image if raw else CompressedImage,
                     base if raw else f'{base}/{transport}',
@@ -65,13 +66,13 @@ class BagPlayer:
         """Whether somebody listens to the leading topic."""
         return self._publishers[self.leading.name].get_subscription_count() > 0
 
-    def publish(self, topic: ImageTopic, message: Any) -> None:
+    def publish(self, topic: Topic, message: Any) -> None:
         """Publish an image that rosbags read, with its original header."""
         self.frames += topic is self.leading
         self._publishers[topic.name].publish(from_bag(message))
 
-    def _describe(self, topic: ImageTopic, name: str, parameter: str, transport: str) -> None:
-        raw = topic.msgtype == RAW
+    def _describe(self, topic: Topic, name: str, parameter: str, transport: str) -> None:
+        raw = topic.msgtype == IMAGE
         self.parameters[parameter] = 'raw' if raw else transport
         self.remappings[name] = topic.name if raw else topic.name.removesuffix(f'/{transport}')
 

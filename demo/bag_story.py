@@ -11,7 +11,6 @@ import time
 from typing import Any
 
 from demo.accuracy import find_truth, read_truth, Score, score
-from demo.bag import DamagedBag, describe_topics, image_topics, ImageTopic, open_bag, read_images
 from demo.bag_player import BagPlayer, Pace
 from demo.contact_sheet import Answers, draw_contact_sheet, Tile
 from demo.errors import DemoError
@@ -19,46 +18,47 @@ from demo.frame_samples import FrameSamples, Sample
 from demo.messages import stamp_ns
 from demo.processes import Children
 from demo.screen import Screen, Snapshot
-from demo.topic_choice import choose_topics
 from demo.viewer import Viewer
 from demo.watch import start_node, Watch
+from edgevl_training.bags import Bag, open_bag, Topic
+from edgevl_training.bags.topics import choose_topics
+from edgevl_training.errors import SourceError
 from rich.table import Table
-from rosbags.highlevel import AnyReader
 
 ANSWER_SECONDS = 2.0
 SAMPLES = 12
 SHEET_COLUMNS = 4
+LOSSES_SHOWN = 5
 
 
 def tell(options: argparse.Namespace, screen: Screen) -> None:
     """
     Play the bag that the options name.
 
-    :raises DemoError: when the bag or the truth cannot be read, the node fails or answers nothing.
+    :raises DemoError: when the truth cannot be read, the node fails or answers nothing.
+    :raises SourceError: when the bag cannot be read, or lacks the topics asked for.
     """
     truth = _truth(options, screen)
-    with open_bag(options.bag) as reader:
-        colour, depth = _topics(options, reader, screen)
-        player = BagPlayer(colour, depth)
-        vocabulary = options.vocabulary or (tuple(dict.fromkeys(truth.values())) or None)
-        with Children() as children, start_node(
-            children,
-            options.output,
-            player.remappings,
-            bundle=options.bundle,
-            vocabulary=vocabulary,
-            parameters=player.parameters,
-        ) as watch:
-            player.offer(watch.viewer)
-            screen.say('The node is starting...')
-            _wait_until_heard(player, watch)
-            samples = FrameSamples(player.leading.count, SAMPLES)
-            show = Show(options, reader, screen, watch, player, samples)
-            damage = show.play(colour, depth, truth)
-            if watch.viewer.answers or damage is None:
-                _conclude(options, screen, watch, player.frames, samples, truth)
-    if damage is not None:
-        raise damage
+    bag = open_bag(options.bag)
+    colour, depth = _topics(options, bag, screen)
+    player = BagPlayer(colour, depth)
+    vocabulary = options.vocabulary or (tuple(dict.fromkeys(truth.values())) or None)
+    with Children() as children, start_node(
+        children,
+        options.output,
+        player.remappings,
+        bundle=options.bundle,
+        vocabulary=vocabulary,
+        parameters=player.parameters,
+    ) as watch:
+        player.offer(watch.viewer)
+        screen.say('The node is starting...')
+        _wait_until_heard(player, watch)
+        samples = FrameSamples(player.leading.count, SAMPLES)
+        Show(options, bag, screen, watch, player, samples).play(colour, depth, truth)
+        for loss in bag.losses[:LOSSES_SHOWN]:
+            screen.say(f'Lost: {loss}')
+        _conclude(options, screen, watch, player.frames, samples, truth)
 
 
 class Show:
@@ -67,7 +67,7 @@ class Show:
     def __init__(
         self,
         options: argparse.Namespace,
-        reader: AnyReader,
+        bag: Bag,
         screen: Screen,
         watch: Watch,
         player: BagPlayer,
@@ -75,7 +75,7 @@ class Show:
     ) -> None:
         """Take all that plays a part."""
         self._name = options.bag.name
-        self._reader = reader
+        self._bag = bag
         self._screen = screen
         self._watch = watch
         self._player = player
@@ -87,27 +87,23 @@ class Show:
         self._newest_stamp: int | None = None
 
     def play(
-        self, colour: ImageTopic | None, depth: ImageTopic | None, truth: Mapping[int, str]
-    ) -> DamagedBag | None:
-        """Play all that can be read; return what stopped it before the end, if anything did."""
+        self, colour: Topic | None, depth: Topic | None, truth: Mapping[int, str]
+    ) -> None:
+        """Play all that can be read."""
         every_frame = bool(truth) if self._every_frame is None else self._every_frame
-        chosen = [topic for topic in (colour, depth) if topic is not None]
-        damage = None
-        try:
-            for topic, time_ns, message in read_images(self._reader, chosen):
-                if topic is self._player.leading and every_frame:
-                    self._wait_for_answer()
-                self._wait_until_due(time_ns)
-                self._publish(topic, message, depth)
-        except DamagedBag as error:
-            damage = error
+        chosen = {topic.name: topic for topic in (colour, depth) if topic is not None}
+        for read in self._bag.messages(chosen):
+            topic = chosen[read.topic]
+            if topic is self._player.leading and every_frame:
+                self._wait_for_answer()
+            self._wait_until_due(read.time_ns)
+            self._publish(topic, read.message, depth)
         self._wait_for_answer()
-        self._progress = 1.0 if damage is None else self._progress
+        self._progress = 1.0
         self._screen.finish(self._snapshot())
-        return damage
 
     def _publish(
-        self, topic: ImageTopic, message: Any, depth: ImageTopic | None
+        self, topic: Topic, message: Any, depth: Topic | None
     ) -> None:
         if topic is self._player.leading:
             self._newest_stamp = stamp_ns(message.header)
@@ -118,8 +114,7 @@ class Show:
         self._player.publish(topic, message)
 
     def _wait_until_due(self, time_ns: int) -> None:
-        duration = max(1, self._reader.duration)
-        self._progress = min(1.0, (time_ns - self._reader.start_time) / duration)
+        self._progress = self._bag.bytes_read / max(1, self._bag.size_bytes)
         while True:
             wait = self._pace.wait_seconds(time_ns)
             self._watch.spin(min(wait, 0.02))
@@ -160,15 +155,13 @@ def _truth(options: argparse.Namespace, screen: Screen) -> dict[int, str]:
 
 
 def _topics(
-    options: argparse.Namespace, reader: AnyReader, screen: Screen
-) -> tuple[ImageTopic | None, ImageTopic | None]:
+    options: argparse.Namespace, bag: Bag, screen: Screen
+) -> tuple[Topic | None, Topic | None]:
     try:
-        colour, depth = choose_topics(
-            image_topics(reader), options.rgb_topic, options.depth_topic
-        )
-    except DemoError as error:
-        raise DemoError(f'{options.bag}: {error}; it has\n{describe_topics(reader)}') from error
-    screen.say(f'Bag: {options.bag}, {reader.duration / 1e9:.1f} s')
+        colour, depth = choose_topics(bag.topics, options.rgb_topic, options.depth_topic)
+    except SourceError as error:
+        raise SourceError(f'{options.bag}: {error}') from error
+    screen.say(f'Bag: {options.bag}, {bag.size_bytes / 1e6:.1f} MB')
     screen.say(f'Colour: {colour or "none"}')
     screen.say(f'Depth: {depth or "none"}')
     return colour, depth

@@ -1,126 +1,51 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bags of every kind are read with their own stamps; damage is reported, not hidden."""
+"""A bag that cannot be played is refused with the reason; a damaged one plays what is left."""
 
-from collections.abc import Callable
 from pathlib import Path
+import subprocess
+import sys
 
-from demo.bag import COMPRESSED, image_topics, open_bag, RAW, read_images
-from demo.errors import DemoError
-from demo.topic_choice import choose_topics
-import numpy as np
+from demo.processes import ROOT
 import pytest
-from rosbags.rosbag1 import Writer as Writer1
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer as Writer2
-from rosbags.typesys import get_typestore, Stores
+from support.made_bags import frames, write_mcap
 
-FRAMES = 6
-FIRST_NS = 1_700_000_000_000_000_000
-PERIOD_NS = 100_000_000
+for module in ('rclpy', 'vision_msgs', 'rich', 'matplotlib'):
+    pytest.importorskip(module, reason=f'the demo needs {module}')
+
+STARTER = ROOT / 'edgevl_ros' / 'bundles' / 'starter' / 'manifest.json'
+pytestmark = pytest.mark.timeout(120)
 
 
-def image(types, stamp: int, encoding: str, header: dict, value: int):
-    size = {'rgb8': 3, '16UC1': 2}[encoding]
-    header_type, time_type = types['std_msgs/msg/Header'], types['builtin_interfaces/msg/Time']
-    seconds, nanoseconds = divmod(stamp, 1_000_000_000)
-    return types[RAW](
-        header=header_type(
-            stamp=time_type(sec=seconds, nanosec=nanoseconds), frame_id='optical', **header
-        ),
-        height=4, width=5, encoding=encoding, is_bigendian=0, step=5 * size,
-        data=np.full(20 * size, value, np.uint8),
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, '-m', 'demo', *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=110,
     )
 
 
-def write(writer, store, serialize: Callable, header: dict) -> None:
-    types = store.types
-    with writer:
-        connections = {
-            name: writer.add_connection(name, msgtype, typestore=store)
-            for name, msgtype in (
-                ('/rgb', RAW), ('/depth', RAW), ('/jpeg', COMPRESSED),
-                ('/text', 'std_msgs/msg/String'),
-            )
-        }
-        for i in range(FRAMES):
-            stamp = FIRST_NS + i * PERIOD_NS
-            for name, message in (
-                ('/rgb', image(types, stamp, 'rgb8', header, i)),
-                ('/depth', image(types, stamp + 4_000_000, '16UC1', header, i)),
-                ('/text', types['std_msgs/msg/String'](data='hello')),
-            ):
-                connection = connections[name]
-                data = serialize(message, connection.msgtype)
-                writer.write(connection, stamp + 10_000_000, data)
-
-
-def write_ros2(path: Path, storage: StoragePlugin, mode: CompressionMode | None = None) -> Path:
-    writer = Writer2(path, version=9, storage_plugin=storage)
-    if mode:
-        writer.set_compression(mode, CompressionFormat.ZSTD)
-    store = get_typestore(Stores.ROS2_JAZZY)
-    write(writer, store, store.serialize_cdr, {})
-    return path
-
-
-def write_ros1(path: Path) -> Path:
-    store = get_typestore(Stores.ROS1_NOETIC)
-    write(Writer1(path), store, store.serialize_ros1, {'seq': 7})
-    return path
-
-
-KINDS = {
-    'mcap': lambda path: write_ros2(path, StoragePlugin.MCAP),
-    'sqlite3': lambda path: write_ros2(path, StoragePlugin.SQLITE3),
-    'zstd': lambda path: write_ros2(path, StoragePlugin.MCAP, CompressionMode.MESSAGE),
-    'ros1': lambda path: write_ros1(path.with_suffix('.bag')),
-    'mcap file': lambda path: next(write_ros2(path, StoragePlugin.MCAP).glob('*.mcap')),
-}
-
-
-@pytest.mark.parametrize('kind', KINDS)
-def test_reads_every_kind_of_bag(tmp_path: Path, kind: str):
-    with open_bag(KINDS[kind](tmp_path / 'bag')) as reader:
-        topics = image_topics(reader)
-        assert {(x.name, x.encoding, x.count) for x in topics} == {
-            ('/rgb', 'rgb8', FRAMES), ('/depth', '16UC1', FRAMES)
-        }
-        colour, depth = choose_topics(topics)
-        read = list(read_images(reader, [colour, depth]))
-    assert [topic.name for topic, _, _ in read] == ['/rgb', '/depth'] * FRAMES
-    nanoseconds = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for _, _, m in read]
-    assert nanoseconds[::2] == [FIRST_NS + i * PERIOD_NS for i in range(FRAMES)]
-    assert nanoseconds[1] == FIRST_NS + 4_000_000
-    assert [int(m.data[0]) for _, _, m in read[::2]] == list(range(FRAMES))
-
-
 def test_says_what_it_expected_where_there_is_no_bag(tmp_path: Path):
-    with pytest.raises(DemoError, match='no rosbag at .*expected a rosbag2 folder'):
-        with open_bag(tmp_path / 'nothing'):
-            pass
-    with pytest.raises(DemoError, match='no rosbag at'):
-        with open_bag(tmp_path):
-            pass
+    demo = run('--bag', str(tmp_path / 'nothing'), '--output', str(tmp_path))
+    assert demo.returncode == 1
+    assert 'no bag at' in demo.stderr
+    assert 'expected a rosbag2 folder' in demo.stderr
 
 
-@pytest.mark.parametrize('kind', ['mcap', 'ros1'])
-def test_a_bag_cut_off_is_refused_with_a_remedy(tmp_path: Path, kind: str):
-    path = KINDS[kind](tmp_path / 'bag')
-    file = path if path.is_file() else next(path.glob('*.mcap'))
-    file.write_bytes(file.read_bytes()[:-300])
-    with pytest.raises(DemoError, match='cannot open the bag .*mended'):
-        with open_bag(path) as reader:
-            list(read_images(reader, image_topics(reader)))
+def test_an_unknown_topic_lists_those_that_exist(tmp_path: Path):
+    bag = write_mcap(tmp_path / 'drive.mcap', frames(range(3)))
+    demo = run('--bag', str(bag), '--output', str(tmp_path), '--rgb-topic', '/nowhere')
+    assert demo.returncode == 1
+    assert 'named /nowhere, found none' in demo.stderr
+    assert '/rgb (sensor_msgs/msg/Image, rgb8, 3 messages)' in demo.stderr
 
 
-def test_a_bag_damaged_in_the_middle_is_read_up_to_there(tmp_path: Path):
-    path = next(write_ros2(tmp_path / 'bag', StoragePlugin.SQLITE3).glob('*.db3'))
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2 // 4096 * 4096
-    content[middle:middle + 4096] = b'\xff' * 4096
-    path.write_bytes(content)
-    read = []
-    with pytest.raises(DemoError, match='damaged|cannot open'), open_bag(path) as reader:
-        for item in read_images(reader, image_topics(reader)):
-            read.append(item)
-    assert len(read) < 2 * FRAMES
+@pytest.mark.skipif(not STARTER.is_file(), reason='the starter bundle has not been built')
+def test_a_bag_cut_off_plays_what_is_left_and_says_so(tmp_path: Path):
+    bag = write_mcap(tmp_path / 'drive.mcap', frames(range(20), side=64))
+    bag.write_bytes(bag.read_bytes()[:bag.stat().st_size // 2])
+    demo = run('--bag', str(bag), '--every-frame', '--output', str(tmp_path / 'output'))
+    assert demo.returncode == 0, demo.stderr
+    assert 'Lost: drive.mcap: what follows byte' in demo.stdout
+    assert 'the recording was cut off' in demo.stdout
+    labelled = next(line for line in demo.stdout.splitlines() if 'frames labelled' in line)
+    assert 8 <= int(labelled.split()[2]) <= 11
