@@ -33,7 +33,18 @@ class PlainPicture:
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
 
 
-Picture = EncodedPicture | PlainPicture
+@dataclass(frozen=True)
+class LatePicture:
+    """
+    A picture that is read and unpacked only if it is used: selection passes many over.
+
+    ``load`` raises `BadImage` when the picture is damaged; it may be called in another thread.
+    """
+
+    load: Callable[[], EncodedPicture | PlainPicture]
+
+
+Picture = EncodedPicture | PlainPicture | LatePicture
 
 
 @dataclass(frozen=True)
