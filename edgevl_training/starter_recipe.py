@@ -23,13 +23,7 @@ import subprocess
 from typing import Any
 
 from edgevl_ros.core.frame import Frame, Modality
-from edgevl_ros.core.preprocess import (
-    ColorSpec,
-    DepthSpec,
-    model_input,
-    PreprocessSpec,
-    ResizeSpec,
-)
+from edgevl_ros.core.preprocess import model_input
 from edgevl_training.calibrate import calibrate, fit_logit_scale, frames_to_images, logits_of
 from edgevl_training.evaluate import (
     compare,
@@ -47,7 +41,8 @@ from edgevl_training.phrases import DEFAULT_LABELS, phrase_texts, synonyms
 from edgevl_training.quantize import for_onnxruntime, for_tensorrt
 from edgevl_training.rounding import round_weights
 from edgevl_training.students.conse_lite import ConSELite, scales, to_onnx
-from edgevl_training.teachers.conse import ConSE, imagenet_synsets, unit_rows
+from edgevl_training.teachers.conse import ConSE, imagenet_synsets, INPUT_SIZE, PREPROCESS
+from edgevl_training.teachers.teacher import unit_rows
 import numpy as np
 from numpy.typing import NDArray
 import onnx
@@ -55,18 +50,8 @@ from rich.progress import Progress
 import torch
 
 NAME = 'edgevl-starter'
-INPUT_SIZE = 260
 CALIBRATION_FRAMES = 64
 HELD_OUT_FRAMES = 128
-
-# The whole frame, because the sides of a room tell what room it is. The classifier was trained
-# on crops stretched by up to 4:3, which is what a 4:3 camera frame becomes.
-PREPROCESS = PreprocessSpec(
-    input_size=INPUT_SIZE,
-    resize=ResizeSpec(mode='squash', size=INPUT_SIZE, interpolation='area'),
-    rgb=ColorSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-    depth=DepthSpec(near_m=0.0, far_m=10.0, missing=0.0, mean=0.5, std=0.5),
-)
 
 TOOLS = ('torch', 'timm', 'onnx', 'numpy', 'opencv-python-headless', 'sentence-transformers')
 SOURCES = (

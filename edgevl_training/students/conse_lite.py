@@ -57,6 +57,10 @@ class Activation(nn.Module):
 class Weighted(nn.Module):
     """A layer's weight, output channels first, its bias, and the INT8 scale of each channel."""
 
+    weight: torch.Tensor
+    bias: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(
         self, name: str, weight: torch.Tensor, bias: torch.Tensor, depthwise: bool = False
     ) -> None:
@@ -73,7 +77,7 @@ class ConvUnit(Weighted):
     """A convolution with folded BatchNorm, explicit padding and, where asked, ReLU6."""
 
     def __init__(
-        self, name: str, conv: nn.Conv2d, norm: nn.Module, relu6: bool, size: int
+        self, name: str, conv: nn.Conv2d, norm: Any, relu6: bool, size: int
     ) -> None:
         """
         Fold a timm convolution and its BatchNorm.
@@ -122,6 +126,9 @@ class ConvUnit(Weighted):
 class Block(nn.Module):
     """Convolutions in a row, with the input added at the end where shapes allow."""
 
+    # A ModuleList of ConvUnit; torch's own annotation forgets of what.
+    units: Any
+
     def __init__(self, name: str, units: list[ConvUnit], skip: bool) -> None:
         """Chain units; ``skip`` adds the block's input to its output."""
         super().__init__()
@@ -144,8 +151,12 @@ class Block(nn.Module):
 class ConSELite(nn.Module):
     """Image to class logits (`forward`) or to unit embedding (`embed`)."""
 
+    # A ModuleList of Block.
+    blocks: Any
+    sentences: torch.Tensor
+
     def __init__(
-        self, classifier: nn.Module, class_embeddings: NDArray[np.float32], input_size: int
+        self, classifier: Any, class_embeddings: NDArray[np.float32], input_size: int
     ) -> None:
         """Fold a timm EfficientNet-Lite and the sentence embeddings of its classes."""
         super().__init__()
@@ -203,7 +214,7 @@ def weight_scale(weight: torch.Tensor, levels: int) -> torch.Tensor:
     return largest.clamp_min(float(largest.max()) / 4096) / levels
 
 
-def _fold_block(name: str, child: nn.Module, size: int) -> Block:
+def _fold_block(name: str, child: Any, size: int) -> Block:
     """Fold timm's depthwise-separable and inverted-residual blocks."""
     steps = [('conv_pw', 'bn1', True), ('conv_dw', 'bn2', True), ('conv_pwl', 'bn3', False)]
     if not hasattr(child, 'conv_pwl'):

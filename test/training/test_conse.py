@@ -24,10 +24,58 @@ def fixture_teacher():
     return ConSE()
 
 
-def test_the_teacher_stays_in_eval_mode_and_without_gradients(teacher):
-    """Nothing can train it by accident."""
-    assert not teacher.classifier.training
-    assert not any(p.requires_grad for p in teacher.classifier.parameters())
+def test_nothing_can_train_it_by_accident(teacher):
+    """Neither its mode, nor gradients, nor an optimizer."""
+    import torch
+
+    for network in (teacher.classifier, teacher._sentences):
+        torch.nn.ModuleList([network]).train()
+        next(network.children()).train()
+        assert not any(part.training for part in network.modules())
+        with pytest.raises(RuntimeError, match='inference'):
+            network.requires_grad_(True)
+        parameter = next(network.parameters())
+        parameter.grad = torch.ones_like(parameter)
+        with pytest.raises(RuntimeError, match='inference'):
+            torch.optim.SGD([parameter], lr=0.1).step()
+        parameter.grad = None
+        assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_it_is_found_by_name_and_by_id(teacher):
+    from edgevl_training.teachers.teacher import choose_teacher
+
+    for name in ('conse', 'conse:tf_efficientnet_lite2', teacher.id):
+        choice = choose_teacher(name, device='cpu')
+        assert (choice.id, choice.precision) == (teacher.id, 'fp32')
+
+
+@pytest.mark.parametrize(('name', 'precision'), [('conse:resnet50', 'auto'), ('conse', 'fp16')])
+def test_what_it_has_not_is_refused(name, precision):
+    from edgevl_training.errors import TeacherError
+    from edgevl_training.teachers.teacher import choose_teacher
+
+    with pytest.raises(TeacherError, match='conse: expected'):
+        choose_teacher(name, 'cpu', precision)
+
+
+def test_it_sees_what_the_robot_sees(teacher):
+    """One preprocessing, here and in the starter bundle."""
+    from edgevl_ros.core.preprocess import PreprocessSpec
+
+    spec = PreprocessSpec.from_yaml((STARTER / 'preprocess.yaml').read_text())
+    rgb = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(teacher.preprocess(rgb), spec.rgb_input(rgb))
+
+
+def test_phrases_are_plain_unless_templates_are_given(teacher):
+    """An ensemble is the mean of its unit embeddings."""
+    plain = teacher.embed_texts(['kitchen'])
+    sentences = teacher.embed_texts(['a kitchen.', 'my kitchen'])
+    mean = sentences.mean(0) / np.linalg.norm(sentences.mean(0))
+    found = teacher.embed_texts(['kitchen'], ['a {}.', 'my {}'])
+    np.testing.assert_allclose(found[0], mean, atol=1e-6)
+    assert float(plain[0] @ found[0]) < 0.999
 
 
 def test_embeddings_are_unit_rows_in_one_space(teacher):
