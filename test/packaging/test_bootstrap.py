@@ -118,6 +118,66 @@ def test_a_missing_compiler_is_one_line_and_leaves_nothing(
     assert not (tmp_path / 'repository' / '.venv').exists()
 
 
+def test_too_small_a_disk_is_told_before_the_download(bootstrap, tmp_path):
+    bootstrap.check_disk_space(tmp_path, needed=1000)
+    with pytest.raises(bootstrap.CannotBootstrap) as refusal:
+        bootstrap.check_disk_space(tmp_path, needed=10**18)
+    assert re.search(
+        r'take 1000000000 GB of disk space, but .* has [0-9.]+ GB left: free [0-9.]+ GB and run '
+        r'make again \("make demo" needs none of it\)\.$', str(refusal.value))
+
+
+@pytest.mark.parametrize(('extra', 'installed', 'asked'), [
+    ('training', False, True), ('training', True, False), ('demo', False, False)])
+def test_the_disk_is_asked_only_before_torch(
+        bootstrap, monkeypatch, tmp_path, extra, installed, asked):
+    questions, installations = [], []
+    monkeypatch.setattr(bootstrap, 'VENV', tmp_path)
+    monkeypatch.setattr(bootstrap, 'check_disk_space', lambda: questions.append(extra))
+    if installed:
+        (tmp_path / 'lib' / 'python3.11' / 'site-packages' / 'torch').mkdir(parents=True)
+    installer = bootstrap.Installer.__new__(bootstrap.Installer)
+    installer.system_ros = None
+    installer.pip_pinned = lambda *call: installations.append(call)
+    installer.install_extra(extra, Path('pins'))
+    assert questions == [extra] * asked
+    assert installations == [(extra, Path('pins'))]
+
+
+def test_a_disk_that_is_full_all_the_same_is_told_in_one_line(
+        bootstrap, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bootstrap, 'LOGS', tmp_path)
+    message = 'ERROR: Could not install packages: [Errno 28] No space left on device'
+    with pytest.raises(bootstrap.CannotBootstrap, match='disk was full in the step "training"'):
+        bootstrap.run_logged('training', ['sh', '-c', f'echo "{message}"; exit 1'], {})
+    assert message in capsys.readouterr().err
+
+
+def test_every_step_of_packages_has_its_extra_and_its_pins(bootstrap):
+    setup = (ROOT / 'setup.py').read_text()
+    for extra in bootstrap.EVERYTHING:
+        assert f"'{extra}': " in setup
+        assert (ROOT / 'scripts' / f'requirements-{extra}.txt').is_file()
+
+
+def test_the_pins_of_one_package_agree_in_all_files():
+    versions = {}
+    for path in (ROOT / 'scripts').glob('requirements-*.txt'):
+        for line in path.read_text().splitlines():
+            if line and not line.startswith(('#', 'ros-')):
+                pin, _, marker = line.partition(' ; ')
+                versions.setdefault(pin.split('==')[0], {}).setdefault(marker, set()).add(pin)
+    assert {'numpy', 'protobuf', 'torch'} <= set(versions)
+    assert [pins for markers in versions.values() for pins in markers.values()
+            if len(pins) > 1] == []
+
+
+def test_the_demo_installs_no_torch():
+    pins = (ROOT / 'scripts' / 'requirements-demo.txt').read_text()
+    assert 'numpy==' in pins
+    assert 'torch==' not in pins
+
+
 def test_unknown_wheels_are_refused(bootstrap):
     with pytest.raises(bootstrap.CannotBootstrap, match='ROS_DISTRO_WHEELS=foxy is unknown'):
         bootstrap.Installer({'PATH': os.environ['PATH']}, 'foxy')

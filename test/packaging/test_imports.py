@@ -13,11 +13,15 @@ import pytest
 from support.source_tree import ROOT
 
 HEAVY = {'onnxruntime', 'open_clip', 'pycuda', 'rclpy', 'tensorrt', 'timm', 'torch'}
+# Of the workstation; the recorder alone takes pydantic to the robot.
+WORKSTATION = {
+    'h5py', 'matplotlib', 'open_clip', 'pyarrow', 'pydantic', 'sklearn', 'tifffile', 'timm',
+    'torch'}
 ROS = {
     'builtin_interfaces', 'diagnostic_msgs', 'lifecycle_msgs', 'nav2_msgs', 'rcl_interfaces',
     'rclpy', 'sensor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs'}
 # Installed by the owner of the robot or by pip, see README.md; rosdep has no say in them.
-NOT_FROM_ROSDEP = {'onnxruntime', 'pycuda', 'rosbags', 'tensorrt'}
+NOT_FROM_ROSDEP = {'mcap', 'onnxruntime', 'pycuda', 'pydantic', 'rosbags', 'tensorrt'}
 ROSDEP_KEYS = {'cv2': 'python3-opencv', 'numpy': 'python3-numpy', 'yaml': 'python3-yaml'}
 
 # Records every attempt to import, so that a library counts although it is not installed here.
@@ -35,6 +39,14 @@ for name in json.loads(sys.argv[1]):
     importlib.import_module(name)
 {more}
 print(json.dumps(sorted(Watch.names | {{name.partition('.')[0] for name in sys.modules}})))
+"""
+
+RUN_THE_COMMAND = """
+from edgevl_training.cli import main
+try:
+    main(sys.argv[2:])
+except SystemExit as end:
+    assert end.code == 0
 """
 
 LABEL_ONE_FRAME = """
@@ -111,7 +123,42 @@ def test_the_training_package_loads_nothing_heavy():
 def test_labelling_a_frame_loads_no_torch(tiny_bundle):
     pytest.importorskip('onnxruntime', reason='ONNX Runtime is not installed')
     loaded = loaded_by([], str(tiny_bundle), more=LABEL_ONE_FRAME)
-    assert loaded & HEAVY == {'onnxruntime'}
+    assert loaded & (HEAVY | WORKSTATION) == {'onnxruntime'}
+
+
+def shown_and_loaded(*words):
+    """Return what the command prints, and the packages that it loads or tries to."""
+    done = subprocess.run(
+        [sys.executable, '-c', WATCH.format(more=RUN_THE_COMMAND), '[]', *words],
+        stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    *shown, loaded = done.stdout.splitlines()
+    return '\n'.join(shown), set(json.loads(loaded))
+
+
+def test_the_help_of_the_command_loads_next_to_nothing():
+    shown, loaded = shown_and_loaded('--help')
+    assert shown.startswith('usage: edgevl VERB')
+    assert loaded & (HEAVY | WORKSTATION | ROS | {'cv2', 'numpy', 'rich', 'rosbags'}) == set()
+
+
+def test_the_recorder_explains_itself_without_ros_and_the_workstation():
+    pytest.importorskip('pydantic', reason='pydantic is not installed')
+    shown, loaded = shown_and_loaded('record', '--help')
+    assert shown.startswith('usage: edgevl record')
+    assert loaded & (HEAVY | WORKSTATION | ROS | {'rosbags'}) == {'pydantic'}
+
+
+@pytest.mark.parametrize('verb', ['extract', 'teach', 'curate'])
+def test_the_help_of_a_verb_loads_no_torch(verb):
+    pytest.importorskip('pyarrow', reason='pyarrow is not installed')
+    shown, loaded = shown_and_loaded(verb, '--help')
+    assert shown.startswith(f'usage: edgevl {verb}')
+    assert loaded & HEAVY == set()
+
+
+def test_reading_bags_needs_nothing_of_a_data_set():
+    pytest.importorskip('rosbags', reason='rosbags is not installed')
+    assert loaded_by(['edgevl_training.bags']) & (HEAVY | WORKSTATION | ROS) == set()
 
 
 def test_core_knows_neither_ros_nor_a_runtime_nor_what_is_built_on_it():
@@ -126,8 +173,7 @@ def test_backends_know_core_only():
 
 
 def test_the_robot_knows_neither_the_workstation_nor_the_demo():
-    assert offenders(
-        sources('edgevl_ros'), 'edgevl_training', 'demo', 'torch', 'timm', 'open_clip') == []
+    assert offenders(sources('edgevl_ros'), 'edgevl_training', 'demo', *WORKSTATION) == []
 
 
 def test_the_workstation_does_not_know_the_nodes():
@@ -144,9 +190,11 @@ def test_ros_lives_in_the_nodes_and_the_recorder():
 def test_package_xml_names_what_the_robot_imports():
     manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
     declared = {node.text for tag in ('depend', 'exec_depend') for node in manifest.iter(tag)}
+    recorder = [ROOT / 'edgevl_training' / 'record.py', *sources('edgevl_training', 'recording')]
     used = {
         name.partition('.')[0]
-        for path in [*sources('edgevl_ros'), *(ROOT / 'launch').glob('*.py')]
+        for path in [*sources('edgevl_ros'), *recorder, *(ROOT / 'launch').glob('*.py')]
         for name in imported(path)}
-    needed = used - set(sys.stdlib_module_names) - {'edgevl_ros'} - NOT_FROM_ROSDEP
+    ours = {'edgevl_ros', 'edgevl_training'}
+    needed = used - set(sys.stdlib_module_names) - ours - NOT_FROM_ROSDEP
     assert {ROSDEP_KEYS.get(name, name) for name in needed} - declared == set()

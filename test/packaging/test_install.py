@@ -18,7 +18,13 @@ import zipfile
 import pytest
 from support.source_tree import copy_package, ROOT
 
-DATA = ('bundles/starter/manifest.json', 'bundles/starter/student.cpu.onnx', 'py.typed')
+# Relative to the package edgevl_ros.
+DATA = (
+    'bundles/starter/manifest.json', 'bundles/starter/student.cpu.onnx', 'py.typed',
+    '../edgevl_training/phrases/rooms.txt', '../edgevl_training/py.typed',
+    '../edgevl_training/supersets/indoor.txt', '../edgevl_training/supersets/outdoor.txt',
+    '../edgevl_training/supersets/satellite.txt')
+PROGRAMS = ('edgevl', 'perception_node', 'record_node')
 
 
 def run(command, **options):
@@ -33,8 +39,9 @@ def run(command, **options):
 def launch_and_config_names():
     """Name the files that ros2 launch and users look for."""
     return sorted(
-        f'{path.parent.name}/{path.name}'
-        for path in [*ROOT.glob('launch/*.launch.py'), *ROOT.glob('config/*')])
+        str(path.relative_to(ROOT))
+        for path in [*ROOT.glob('launch/*.launch.py'), *ROOT.glob('config/**/*')]
+        if path.is_file())
 
 
 def where_is_it_imported_from(environ, folder):
@@ -70,7 +77,29 @@ def test_colcon_puts_everything_where_ros_looks_for_it(workspace):
     assert (share / 'package.xml').is_file()
     assert launch_and_config_names()
     assert [name for name in launch_and_config_names() if not (share / name).is_file()] == []
-    assert os.access(prefix / 'lib/edgevl_ros/perception_node', os.X_OK)
+    programs = [prefix / 'lib/edgevl_ros' / name for name in PROGRAMS]
+    assert [path for path in programs if not os.access(path, os.X_OK)] == []
+
+
+def test_the_built_command_lists_its_verbs_and_refuses_others(workspace, sourced):
+    program = workspace / 'install/edgevl_ros/lib/edgevl_ros/edgevl'
+    assert run([program, '--help'], env=sourced, cwd=workspace).startswith('usage: edgevl VERB')
+    refused = subprocess.run([program, 'fly'], env=sourced, capture_output=True, text=True)
+    assert (refused.returncode, refused.stdout) == (2, '')
+    assert "found 'fly'" in refused.stderr
+
+
+def test_the_built_recorder_gives_an_exit_status(workspace, sourced, ros_domain_id):
+    for package in ('rclpy', 'pydantic'):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f'{package} is not installed')
+    program = workspace / 'install/edgevl_ros/lib/edgevl_ros/record_node'
+    refused = subprocess.run(
+        [program, '--ros-args', '-p', 'interval:=-1.0'], capture_output=True, text=True,
+        env={**sourced, 'ROS_DOMAIN_ID': str(ros_domain_id)}, timeout=60)
+    assert refused.returncode == 1, refused.stderr
+    assert 'interval' in refused.stderr
+    assert 'Traceback' not in refused.stderr
 
 
 def test_colcon_installs_the_data_with_the_code(workspace, sourced):
@@ -118,7 +147,7 @@ def test_the_wheel_holds_the_package_and_its_data_and_no_more(wheel):
     assert version == ElementTree.parse(ROOT / 'package.xml').getroot().findtext('version')
     data = f'edgevl_ros-{version}.data/data/share'
     expected = {
-        *(f'edgevl_ros/{name}' for name in DATA),
+        *(os.path.normpath(f'edgevl_ros/{name}') for name in DATA),
         *(f'{data}/edgevl_ros/{name}' for name in launch_and_config_names()),
         f'{data}/edgevl_ros/package.xml',
         f'{data}/ament_index/resource_index/packages/edgevl_ros',
@@ -134,7 +163,7 @@ def test_the_wheel_holds_the_package_and_its_data_and_no_more(wheel):
         f'edgevl_ros-{version}.dist-info'}
 
 
-def test_pip_installs_a_program_and_the_bundle(wheel, tmp_path):
+def test_pip_installs_the_programs_and_the_bundle(wheel, tmp_path):
     target = tmp_path / 'target'
     run([
         sys.executable, '-m', 'pip', 'install', '--no-deps', '--disable-pip-version-check',
@@ -143,7 +172,7 @@ def test_pip_installs_a_program_and_the_bundle(wheel, tmp_path):
     package = where_is_it_imported_from(environ, tmp_path)
     assert package == target / 'edgevl_ros'
     assert [name for name in DATA if not (package / name).is_file()] == []
-    assert os.access(target / 'bin/perception_node', os.X_OK)
+    assert [name for name in PROGRAMS if not os.access(target / 'bin' / name, os.X_OK)] == []
 
 
 def test_the_editable_install_runs_this_very_source(tmp_path):
@@ -154,4 +183,5 @@ def test_the_editable_install_runs_this_very_source(tmp_path):
     if not origin or '"editable": true' not in origin:
         pytest.skip('edgevl_ros is not installed with pip install -e')
     assert where_is_it_imported_from(dict(os.environ), tmp_path) == ROOT / 'edgevl_ros'
-    assert os.access(Path(sys.executable).with_name('perception_node'), os.X_OK)
+    programs = [Path(sys.executable).with_name(name) for name in PROGRAMS]
+    assert [path for path in programs if not os.access(path, os.X_OK)] == []
