@@ -17,7 +17,15 @@ VERBS = {
     'extract': ('edgevl_training.extract', 'bags or image folders -> pairs in Parquet'),
     'teach': ('edgevl_training.teach', 'pairs -> teacher embeddings of their colour images'),
     'curate': ('edgevl_training.curate', 'pairs + embeddings -> confident, labelled, split pairs'),
+    'distill': ('edgevl_training.distill', 'curated pairs -> a student of both modalities'),
+    'contrast': ('edgevl_training.contrast', 'curated pairs + that student -> an INT8 student'),
 }
+
+_ROS_PACKAGES = (
+    'ament_index_python', 'diagnostic_msgs', 'rcl_interfaces', 'rclpy', 'rosidl_runtime_py',
+    'sensor_msgs', 'std_msgs', 'vision_msgs',
+)
+_KEPT = 'what was finished is kept, the same command goes on from there'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,12 +49,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(_missing(verb, error), file=sys.stderr)
         return 2
+    except OSError as error:
+        # A full disk, no permission, a drive that was pulled out: nothing a traceback explains.
+        print(f'edgevl {verb}: {error}; {_KEPT}', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print(
-            '\nedgevl: interrupted; what was finished is kept, the same command goes on from there',
-            file=sys.stderr,
-        )
+        print(f'\nedgevl {verb}: interrupted; {_KEPT}', file=sys.stderr)
         return 130
+
+
+def record_node() -> int:
+    """Run the recorder as a node, whose parameters are the options of ``edgevl record``."""
+    try:
+        from edgevl_training.record import main_node
+    except KeyboardInterrupt:
+        return 0
+    except ModuleNotFoundError as error:
+        print(_missing('record', error), file=sys.stderr)
+        return 1
+    return main_node()
 
 
 def _usage() -> str:
@@ -61,7 +82,7 @@ def _usage() -> str:
 
 def _missing(verb: str, error: ModuleNotFoundError) -> str:
     extra = 'record' if verb == 'record' else 'training'
-    if error.name in ('rclpy', 'rcl_interfaces', 'sensor_msgs', 'vision_msgs', 'diagnostic_msgs'):
+    if error.name in _ROS_PACKAGES:
         remedy = 'source a ROS 2 installation, or run it in the environment of "make venv"'
     else:
         remedy = f"pip install 'edgevl_ros[{extra}]'"

@@ -28,7 +28,9 @@ MANIFEST = 'manifest.json'
 IN_PROGRESS = 'in_progress.json'
 PARTIAL = '.partial'
 _LOCK = '.lock'
-_TOOLS = ('edgevl_ros', 'numpy', 'open_clip_torch', 'pyarrow', 'rosbags', 'timm', 'torch')
+_TOOLS = (
+    'accelerate', 'edgevl_ros', 'numpy', 'open_clip_torch', 'pyarrow', 'rosbags', 'timm', 'torch',
+)
 
 
 @contextmanager

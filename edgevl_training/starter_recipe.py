@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import ctypes
 import datetime
 from importlib import metadata, resources
 import json
@@ -34,6 +33,7 @@ from edgevl_training.evaluate import (
     reliability,
     session,
 )
+from edgevl_training.memory import keep_freed_memory
 from edgevl_training.model_card import model_card
 from edgevl_training.pack import npz, refer_to_weights, sha256, Words, write_bundle
 from edgevl_training.photos import augmented_frames, golden_frames, PHOTOGRAPHS, photographs
@@ -61,7 +61,7 @@ SOURCES = (
 
 def build(options: argparse.Namespace, progress: Progress) -> None:
     """Build the bundle; the same seed and tool versions give the same student."""
-    _keep_freed_memory()
+    keep_freed_memory()
     steps = progress.add_task('loading the teacher', total=7)
     teacher = ConSE()
     reference = ConSELite(teacher.classifier, teacher.class_embeddings, INPUT_SIZE)
@@ -253,17 +253,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
-
-
-def _keep_freed_memory() -> None:
-    """
-    Ask glibc to keep freed memory.
-
-    Activations of some 100 MB are made and freed all the time; handing each back to the system
-    and fetching it again took three times as long as the computing itself.
-    """
-    if platform.libc_ver()[0] == 'glibc':
-        trim_threshold, mmap_max = -1, -4
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
