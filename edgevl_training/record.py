@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 import importlib
-import signal
 import sys
 import threading
 import time
@@ -21,13 +20,15 @@ from edgevl_ros.core.errors import EdgeVLError
 from edgevl_training.errors import RecipeError
 from edgevl_training.recipe import parse
 from edgevl_training.recording import parameters
-from edgevl_training.recording.bag import check_writable
 from edgevl_training.recording.counts import Counts, final_report
+from edgevl_training.recording.folders import check_writable
+from edgevl_training.recording.losses import LossWatch
 from edgevl_training.recording.messages import Message, Topic
 from edgevl_training.recording.qos import describe, Request, request_for
 from edgevl_training.recording.recipe import RecordRecipe
 from edgevl_training.recording.repair import complete_bags
 from edgevl_training.recording.selection import Scenes, selection_for
+from edgevl_training.recording.signals import end_on_signals
 from edgevl_training.recording.space import GB, SpaceGuard
 from edgevl_training.recording.status import status_of
 from edgevl_training.recording.topics import TopicFinder, Wanted, wanted_topics
@@ -38,6 +39,7 @@ ROS_ARGUMENTS = '--ros-args'
 # How much the middleware may hold while callbacks are late.
 _DEPTH = 30
 _TICK_S, _DISCOVER_S, _REPORT_S = 0.1, 0.25, 1.0
+_LOG_LOSSES_S = 10.0
 
 
 def run(arguments: list[str]) -> int:
@@ -46,7 +48,14 @@ def run(arguments: list[str]) -> int:
 
     at = arguments.index(ROS_ARGUMENTS) if ROS_ARGUMENTS in arguments else len(arguments)
     recipe = parse(RecordRecipe, 'record', arguments[:at], tuple(VERBS))
-    return _record(lambda _: recipe, arguments[at:])
+
+    def recipe_of(node: Any) -> RecordRecipe:
+        parameters.refuse_parameters(filter(node.has_parameter, RecordRecipe.model_fields))
+        return recipe
+
+    return _record(
+        recipe_of, arguments[at:], automatically_declare_parameters_from_overrides=True
+    )
 
 
 def main_node() -> int:
@@ -74,42 +83,46 @@ def declare_parameters(node: Any) -> RecordRecipe:
     from rcl_interfaces.msg import ParameterDescriptor
 
     texts = parameters.descriptions()
+    # A whole number is a fine number of seconds: the recipe knows what fits, ROS need not.
     values = {
-        name: node.declare_parameter(
-            name, default, ParameterDescriptor(description=texts[name], read_only=True)
-        ).value
+        name: node.declare_parameter(name, default, ParameterDescriptor(
+            description=texts[name], read_only=True, dynamic_typing=True
+        )).value
         for name, default in parameters.parameter_defaults().items()
     }
     return parameters.recipe_from(values)
 
 
-def _record(recipe_of: Callable[[Any], RecordRecipe], ros_arguments: Sequence[str]) -> int:
+def _record(
+    recipe_of: Callable[[Any], RecordRecipe], ros_arguments: Sequence[str], **node_options: Any
+) -> int:
+    with end_on_signals() as ended:
+        notes = _record_until(ended, recipe_of, ros_arguments, node_options)
+        print(final_report(notes), flush=True)
+    return 0 if any(counts['written'] for counts in notes['topics'].values()) else 1
+
+
+def _record_until(
+    ended: threading.Event, recipe_of: Callable[[Any], RecordRecipe],
+    ros_arguments: Sequence[str], node_options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Set ROS up, record and give the notes of the bag."""
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    ended = threading.Event()
-    # A signal must not strike in the middle of a callback: it only asks for the end.
-    handlers = {
-        number: signal.signal(number, lambda *_: ended.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
     try:
         rclpy.init(args=list(ros_arguments), signal_handler_options=SignalHandlerOptions.NO)
-        node = rclpy.create_node(NODE_NAME)
+        node = rclpy.create_node(NODE_NAME, **node_options)
         recorder = Recorder(node, recipe_of(node))
     except (EdgeVLError, ImportError):
         raise
     # Each part of ROS has its own exceptions for bad arguments, names and parameters.
     except Exception as error:  # noqa: B902
-        raise RecipeError(f'{NODE_NAME}: ROS refuses to start it: {error}') from error
+        raise RecipeError(f'ROS refuses the node: {error}') from error
     else:
-        notes = _spin(node, recorder, ended)
+        return _spin(node, recorder, ended)
     finally:
         rclpy.try_shutdown()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    print(final_report(notes), flush=True)
-    return 0 if any(counts['written'] for counts in notes['topics'].values()) else 1
 
 
 def _spin(node: Any, recorder: Recorder, ended: threading.Event) -> dict[str, Any]:
@@ -147,15 +160,17 @@ class Recorder:
         self._counts = Counts()
         self._selection = selection_for(recipe, self._counts.triggers, time.monotonic())
         self._finder = TopicFinder(
-            [_resolved(node, wanted) for wanted in wanted_topics(recipe)], time.monotonic()
+            wanted_topics(recipe, node.resolve_topic_name), time.monotonic()
         )
         self._subscribed: dict[str, tuple[Topic, Request, Any]] = {}
         self._absent: list[str] = []
         self._unrecordable: dict[str, str] = {}
         self._deaf = False
-        self._dropped = 0
+        self._adapts = False
+        self._losses = LossWatch(self._counts)
+        self._losses_to_log = LossWatch(self._counts, _LOG_LOSSES_S)
         guard = SpaceGuard(recipe.out, recipe.min_free_gb, recipe.max_gb)
-        self._recording = Recording(recipe, guard, self._counts, self._log.error)
+        self._recording = Recording(recipe, guard, self._counts, self._log)
         self._ending = threading.Event()
         self._repair = threading.Thread(target=self._complete_bags, daemon=True)
         self._repair.start()
@@ -177,15 +192,16 @@ class Recorder:
         return self._recording.complete
 
     def stop(self) -> dict[str, Any]:
-        """End the subscriptions, complete the bag and give its notes."""
+        """End the subscriptions, complete the bag and give its notes, with what was missed."""
         self._ending.set()
+        complaints = [*self._finder.explain(self._graph()), *self._unrecordable.values()]
         for _, _, subscription in self._subscribed.values():
             self._node.destroy_subscription(subscription)
         # What is held back for its partners will get no more of them.
         self._hand_over(self._selection.tick(float('inf')))
         notes = self._recording.stop()
         self._repair.join()
-        return notes
+        return {**notes, 'complaints': complaints}
 
     def _complete_bags(self) -> None:
         complete_bags(
@@ -195,6 +211,9 @@ class Recorder:
     def _tick(self) -> None:
         now_s = time.monotonic()
         self._hand_over(self._selection.tick(now_s))
+        if self._adapts:
+            self._adapts = False
+            self._adapt()
         if isinstance(self._selection, Scenes) and self._selection.is_deaf(now_s) != self._deaf:
             self._deaf = not self._deaf
             if self._deaf:
@@ -214,8 +233,8 @@ class Recorder:
     def _discover(self) -> None:
         graph = self._graph()
         now_s = time.monotonic()
-        for wanted, name in self._finder.find(graph, now_s):
-            if self._subscribe(wanted, name, graph[name][0]):
+        for wanted, name, message_type in self._finder.find(graph, now_s):
+            if self._subscribe(wanted, name, message_type):
                 self._finder.settle(wanted)
         self._absent, due = self._finder.complaints(graph, now_s)
         for complaint in self._absent if due else ():
@@ -228,14 +247,15 @@ class Recorder:
             if self._node.count_publishers(name)
         }
 
+    def _publishers_of(self, name: str, message_type: str) -> list[Any]:
+        infos = self._node.get_publishers_info_by_topic(name)
+        return [info for info in infos if info.topic_type == message_type]
+
     def _subscribe(self, wanted: Wanted, name: str, message_type: str) -> bool:
         """Subscribe to a topic as its publishers offer it; False when that must wait."""
         if name in self._subscribed:
             return True
-        publishers = [
-            info for info in self._node.get_publishers_info_by_topic(name)
-            if info.topic_type == message_type
-        ]
+        publishers = self._publishers_of(name, message_type)
         if not publishers:
             return False
         topic = describe(name, message_type, wanted.role, publishers)
@@ -253,7 +273,7 @@ class Recorder:
     def _adapt(self) -> None:
         """Ask for less where a new publisher offers less, or it would not be heard."""
         for name, (topic, request, subscription) in list(self._subscribed.items()):
-            infos = self._node.get_publishers_info_by_topic(name)
+            infos = self._publishers_of(name, topic.message_type)
             offered = request_for([info.qos_profile for info in infos])
             least = Request(*(mine and theirs for mine, theirs in zip(request, offered)))
             if least != request:
@@ -291,7 +311,13 @@ class Recorder:
         def on_lost(event: Any) -> None:
             self._counts.lost[name] += event.total_count_change
 
-        callbacks = events.SubscriptionEventCallbacks(message_lost=on_lost)
+        def on_incompatible(_: Any) -> None:
+            # Not at once: the subscription to be replaced is the one that calls.
+            self._adapts = True
+
+        callbacks = events.SubscriptionEventCallbacks(
+            message_lost=on_lost, incompatible_qos=on_incompatible
+        )
         try:
             return self._node.create_subscription(
                 kind, name, callback, profile, raw=True, event_callbacks=callbacks
@@ -316,11 +342,15 @@ class Recorder:
     def _report(self) -> None:
         from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-        complaints = [*self._absent, *self._unrecordable.values()]
+        now_s = time.monotonic()
+        for news in self._losses_to_log.news(now_s):
+            self._log.warning(news)
+        complaints = [
+            *self._absent, *self._unrecordable.values(), *self._losses.news(now_s)
+        ]
         if self._deaf and isinstance(self._selection, Scenes):
             complaints.append(self._selection.deafness)
-        status = status_of(self._recording, complaints, self._dropped)
-        self._dropped = self._counts.dropped.total()
+        status = status_of(self._recording, complaints)
         message = DiagnosticArray(status=[DiagnosticStatus(
             level=bytes([status.level]), name=f'{self._node.get_name()}: recording',
             message=status.message, hardware_id=str(self._recipe.out),
@@ -328,12 +358,6 @@ class Recorder:
         )])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._diagnostics.publish(message)
-
-
-def _resolved(node: Any, wanted: Wanted) -> Wanted:
-    """Apply the namespace and the remappings of the node."""
-    names = tuple(node.resolve_topic_name(name) for name in wanted.names)
-    return Wanted(wanted.role, names, wanted.required)
 
 
 if __name__ == '__main__':

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from datetime import datetime
-import fcntl
+import errno
 import os
 from pathlib import Path
 import time
 from typing import Any
 
-from edgevl_training.errors import OutputError
 from edgevl_training.output import write_json
 from edgevl_training.recording import metadata
+from edgevl_training.recording.folders import make_folder, sync_file
 from edgevl_training.recording.mcap_file import FileCounts, McapFile
 from edgevl_training.recording.messages import Message, Topic
 from edgevl_training.recording.recipe import RecordRecipe
@@ -44,6 +43,7 @@ class Bag:
         self.folder: Path | None = None
         self.topics: dict[str, Topic] = {}
         self.splits = 0
+        self.whole = True
         self._file: McapFile | None = None
         self._closed: dict[str, FileCounts] = {}
         self._closed_bytes = 0
@@ -54,9 +54,15 @@ class Bag:
 
     @property
     def size(self) -> int:
-        """Give the bytes of all files."""
+        """Give the bytes of all files, with those that wait to be written."""
         file = self._file
         return self._closed_bytes + (file.size if file else 0)
+
+    @property
+    def bytes_written(self) -> int:
+        """Give the bytes that all files have on disk."""
+        file = self._file
+        return self._closed_bytes + (file.bytes_written if file else 0)
 
     @property
     def written(self) -> Counter[str]:
@@ -100,27 +106,38 @@ class Bag:
         self.remember(message)
         file.add(message)
         if file.chunk_is_due:
-            file.flush()
+            self._flush(file)
 
     def tick(self) -> None:
         """Hand over a chunk that is old enough."""
         if self._file and self._file.chunk_is_due:
-            self._file.flush()
+            self._flush(self._file)
 
     def retry(self) -> None:
         """Try again to hand over what the disk refused."""
         if self._file:
-            self._file.flush()
+            self._flush(self._file)
 
     def close(self) -> None:
-        """Complete the file at hand; a disk that is still full leaves it for `repair`."""
-        file = self._file
-        if file is None:
-            return
+        """
+        Complete the file at hand.
+
+        When that raises, what is `pending` is lost. A disk without space even for the footer
+        leaves the bag not ``whole``, for `repair`.
+        """
         try:
-            self._close_file(file)
+            if self._file:
+                self._flush(self._file)
+            if self._file:
+                self._close_file(self._file)
+        except OSError:
+            if self._file:
+                self._close_without_pending(self._file)
+            raise
         except BaseException:
-            file.abandon()
+            self.whole = False
+            if self._file:
+                self._file.abandon()
             raise
 
     def release(self) -> None:
@@ -149,6 +166,8 @@ class Bag:
 
     def _file_for(self, message: Message) -> McapFile:
         if self._file is not None and self._is_full(self._file):
+            self._flush(self._file)
+        if self._file is not None and self._is_full(self._file):
             self._close_file(self._file)
             self.splits += 1
         if self._file is None:
@@ -168,7 +187,7 @@ class Bag:
             self.folder, self._folder_descriptor = make_folder(
                 self._recipe.out, self._recipe.prefix
             )
-        name = f'{self.folder.name}_{len(self._closed)}.mcap'
+        name = f'{self.folder.name}_{len(self._files())}.mcap'
         about = metadata.serialized(metadata.describe([], {name: FileCounts()}))
         file = McapFile(self.folder / name, self._recipe.compression, about)
         for topic in self.topics.values():
@@ -178,78 +197,49 @@ class Bag:
             self._repeated[earlier.topic.name] += 1
         return file
 
+    def _flush(self, file: McapFile) -> None:
+        try:
+            file.flush()
+        except OSError as error:
+            # A file may also be too large for its file system, which has space for another one.
+            if error.errno != errno.EFBIG or not file.counts.total:
+                raise
+            self._go_on_after(file)
+
+    def _go_on_after(self, file: McapFile) -> None:
+        """Put what does not fit into a file any more into the next one."""
+        waiting = file.unwritten
+        following = self._open_file(waiting[0])
+        for message in waiting:
+            following.add(message)
+        self._close_without_pending(file)
+        self._leave(file, following)
+        self.splits += 1
+        following.flush()
+
     def _close_file(self, file: McapFile) -> None:
-        file.close()
+        try:
+            file.close()
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            self._close_without_pending(file)
+        self._leave(file, None)
+
+    def _close_without_pending(self, file: McapFile) -> None:
+        try:
+            file.close_without_pending()
+        except OSError:
+            self.whole = False
+
+    def _leave(self, file: McapFile, following: McapFile | None) -> None:
         self._unsynced.append(file.path)
         self._closed = {**self._closed, file.path.name: file.counts}
-        self._closed_bytes += file.size
-        self._file = None
+        self._closed_bytes += file.bytes_written
+        self._file = following
 
     def _files(self) -> dict[str, FileCounts]:
         # In this order: a file that another thread closes meanwhile is seen once or twice.
         file = self._file
         closed = self._closed
         return {**closed, file.path.name: file.counts} if file else closed
-
-
-def check_writable(out: Path) -> None:
-    """
-    Make the folder for bags, if it is not there.
-
-    :raises OutputError: when bags cannot be made in it.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f'{out}: expected a folder to make bags in: {error.strerror}; name another one (out)'
-        ) from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise OutputError(
-            f'{out}: expected a folder to make bags in, found one that may not be written to; '
-            'mend its permissions, or name another one (out)'
-        )
-
-
-def make_folder(out: Path, prefix: str) -> tuple[Path, int]:
-    """
-    Make a new folder named by the time, as 'ros2 bag record' does, and hold it.
-
-    :returns: the folder and its descriptor, which is locked until it is closed.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    stem = f'{prefix}_{datetime.now():%Y_%m_%d-%H_%M_%S}'
-    for attempt in range(1, 1000):
-        folder = out / (stem if attempt == 1 else f'{stem}_{attempt}')
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder, hold(folder)
-    raise FileExistsError(f'{out / stem}: exists a thousand times')
-
-
-def sync_file(path: Path) -> None:
-    """Have everything that was written to a file put on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def hold(folder: Path) -> int:
-    """
-    Lock a folder for this process.
-
-    :raises BlockingIOError: when another process holds it.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    except OSError:
-        pass  # a file system without locks
-    return descriptor

@@ -70,8 +70,7 @@ def summary_lines(table: Mapping[str, Mapping[str, int]]) -> list[str]:
 def final_report(notes: Mapping[str, Any]) -> str:
     """Say at the end what was recorded."""
     if notes['folder'] is None:
-        heard = ', '.join(notes['topics']) or 'none'
-        return f'nothing recorded (topics heard: {heard})'
+        return '\n'.join(['nothing recorded:', *_reasons(notes)])
     lines = [
         f'recorded {notes["bytes"] / 1e6:.1f} MB in {notes["seconds"]:.1f} s, '
         f'{notes["splits"] + 1} file(s), into {notes["folder"]}',
@@ -84,6 +83,19 @@ def final_report(notes: Mapping[str, Any]) -> str:
         lines.append(f'paused for {notes["paused_seconds"]:.1f} s: {notes["last_problem"]}')
     if not notes['finished']:
         lines.append(
-            'the last file could not be completed; the next recorder with this --out does that'
+            'a file could not be completed; the next recorder with this folder does that'
         )
     return '\n'.join(lines)
+
+
+def _reasons(notes: Mapping[str, Any]) -> list[str]:
+    """Say why nothing was recorded."""
+    table = notes['topics']
+    received = sum(counts['received'] for counts in table.values())
+    reasons = list(notes.get('complaints', ()))
+    if notes['last_problem']:
+        reasons.append(notes['last_problem'])
+    if received and not any(counts['kept'] for counts in table.values()):
+        reasons.append(f'mode {notes["mode"]} chose none of {received} messages')
+    heard = ', '.join(table) or 'none'
+    return [f'  {reason}' for reason in [*reasons, f'topics heard: {heard}']]

@@ -12,6 +12,7 @@ import time
 from typing import BinaryIO, cast
 
 from edgevl_training.recording.definitions import definition_of
+from edgevl_training.recording.mcap_summary import shortened_end
 from edgevl_training.recording.messages import Message, Topic
 from mcap.writer import CompressionType, Writer
 
@@ -74,6 +75,7 @@ class McapFile:
         self.counts = FileCounts()
         self.started_s = time.monotonic()
         self._pending = FileCounts()
+        self._unwritten: list[Message] = []
         self._chunk_bytes = 0
         self._chunk_started_s = self.started_s
         self._channels: dict[str, int] = {}
@@ -101,9 +103,19 @@ class McapFile:
         return self._output.tell() + self._chunk_bytes
 
     @property
+    def bytes_written(self) -> int:
+        """Give the bytes that the file has on disk."""
+        return self._output.written
+
+    @property
     def pending(self) -> FileCounts:
-        """Give what was added and is not on disk yet."""
+        """Count what was added and is not on disk yet."""
         return self._pending
+
+    @property
+    def unwritten(self) -> list[Message]:
+        """Give what was added and is not on disk yet."""
+        return self._unwritten
 
     def register(self, topic: Topic) -> int:
         """Announce a topic; give its channel."""
@@ -128,6 +140,7 @@ class McapFile:
         )
         self._chunk_bytes += len(message.data)
         self._pending.add(message.topic.name, message.log_ns)
+        self._unwritten.append(message)
 
     @property
     def chunk_is_due(self) -> bool:
@@ -142,8 +155,7 @@ class McapFile:
         # The writer moves the chunk to the output first, which keeps it if it cannot write.
         self._chunk_bytes = 0
         self._writer.flush()
-        self.counts += self._pending
-        self._pending = FileCounts()
+        self._count_pending()
 
     def close(self) -> None:
         """Write the rest, the summary and the footer."""
@@ -152,17 +164,41 @@ class McapFile:
             self._writer.finish()
             self._finished = True
         self._output.flush()
-        self.counts += self._pending
-        self._pending = FileCounts()
+        self._count_pending()
         self._output.close()
 
+    def close_without_pending(self) -> None:
+        """
+        Write the summary and the footer of what is on disk, and nothing that is still pending.
+
+        After an OSError the file has no footer, and `repair` completes it later.
+        """
+        try:
+            if not self._finished:
+                self._writer.finish()
+                self._finished = True
+            end = self._output.take_back()
+            by_channel = {self._channels[name]: n for name, n in self.counts.by_topic.items()}
+            span_ns = (self.counts.start_ns or 0, self.counts.end_ns or 0)
+            self._output.write(shortened_end(end, self._output.tell(), by_channel, span_ns))
+            self._output.flush()
+        finally:
+            self.abandon()
+
     def abandon(self) -> None:
-        """Close the file without what could not be written; `repair` completes it later."""
+        """Close the file as it is on disk; `repair` completes one that has no footer."""
+        self._chunk_bytes = 0
+        self._output.take_back()
         self._output.close()
 
     def sync(self) -> None:
         """Have the operating system put on disk what was handed to it; from any thread."""
         self._output.sync()
+
+    def _count_pending(self) -> None:
+        self.counts += self._pending
+        self._pending = FileCounts()
+        self._unwritten = []
 
     def _schema(self, message_type: str) -> int:
         if message_type not in self._schemas:
@@ -181,7 +217,7 @@ class _Output:
         self._descriptor = os.open(path, flags, 0o644)
         self._waiting: list[bytes] = []
         self._position = 0
-        self._written = 0
+        self.written = 0
 
     def write(self, data: bytes) -> int:
         self._waiting.append(data)
@@ -191,19 +227,26 @@ class _Output:
     def tell(self) -> int:
         return self._position
 
+    def take_back(self) -> bytes:
+        """Give what was not written, and forget it."""
+        waiting = b''.join(self._waiting)
+        self._waiting = []
+        self._position = self.written
+        return waiting
+
     def flush(self) -> None:
         whole = b''.join(self._waiting)
         self._waiting = [whole]
-        data, offset = memoryview(whole), self._written
+        data, offset = memoryview(whole), self.written
         try:
             while data:
                 count = os.pwrite(self._descriptor, data, offset)
                 data, offset = data[count:], offset + count
         except OSError:
-            os.ftruncate(self._descriptor, self._written)
+            os.ftruncate(self._descriptor, self.written)
             raise
         self._waiting = []
-        self._written = offset
+        self.written = offset
 
     def sync(self) -> None:
         try:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+import reprlib
 from typing import Any, get_origin
 
 from edgevl_training.errors import RecipeError
@@ -15,6 +16,9 @@ from pydantic.fields import FieldInfo
 import yaml
 
 Value = bool | int | float | str | list[str]
+
+_shorten = reprlib.Repr()
+_shorten.maxstring = _shorten.maxother = 200
 
 
 def parameter_defaults() -> dict[str, Value]:
@@ -34,23 +38,33 @@ def descriptions() -> dict[str, str]:
 
 def recipe_from(parameters: Mapping[str, Any]) -> RecordRecipe:
     """
-    Make the recipe that parameters ask for.
+    Make the recipe that parameters ask for, of whatever type they are.
 
     :raises RecipeError: listing every parameter that does not fit.
     """
     values = {
-        name: [text for text in value if text] if isinstance(value, list) else value
-        for name, value in parameters.items()
-        if name != 'out' or value
+        name: value for name, value in parameters.items()
+        if value is not None and (name != 'out' or value != '')
     }
     try:
         return RecordRecipe.model_validate(values)
     except ValidationError as error:
-        problems = [
-            f'{item["loc"][0]}: {item["msg"]}' if item['loc'] else item['msg']
-            for item in error.errors()
-        ]
-        raise RecipeError('\n'.join(problems)) from error
+        problems = [_explain(item) for item in error.errors()]
+        raise RecipeError('\n  '.join(['parameters to mend:', *problems])) from error
+
+
+def refuse_parameters(names: Iterable[str]) -> None:
+    """
+    Refuse parameters of the node where options of the verb decide.
+
+    :raises RecipeError: naming the option for each.
+    """
+    options = [f'--{name.replace("_", "-")}' for name in names]
+    if options:
+        raise RecipeError(
+            'edgevl record: expected options, found parameters after --ros-args; '
+            f'give them as {", ".join(options)}'
+        )
 
 
 def launch_arguments() -> list[tuple[str, str, str]]:
@@ -78,6 +92,17 @@ def chosen_parameters(arguments: Mapping[str, str]) -> dict[str, Value]:
     }
 
 
+def _explain(item: Any) -> str:
+    """Say in one line what pydantic found."""
+    message = item['msg'].removeprefix('Value error, ')
+    if not item['loc']:
+        return message
+    name = item['loc'][0]
+    if item['type'] == 'missing':
+        return f'{name}: is required; give it as -p {name}:=..., to ros2 launch as {name}:=...'
+    return f'{name}: {message[:1].lower()}{message[1:]}, found {_shorten.repr(item["input"])}'
+
+
 def _as_parameter(field: FieldInfo) -> Value:
     kind = field.annotation
     if get_origin(kind) is tuple:
@@ -102,6 +127,9 @@ def _parse(name: str, field: FieldInfo, text: str) -> Value:
         listed = yaml.safe_load(text) if '[' in text else text.split(',')
     except yaml.YAMLError as error:
         raise ValueError(f'{name}: expected a YAML list, found {text!r}') from error
-    if not all(isinstance(item, str) and item.strip() for item in listed):
+    if not isinstance(listed, list) or not all(
+        isinstance(item, str) and item.strip() for item in listed
+    ):
         raise ValueError(f'{name}: expected names between the commas, found {text!r}')
-    return [item.strip() for item in listed]
+    # Launch has no empty lists.
+    return [item.strip() for item in listed] or ['']

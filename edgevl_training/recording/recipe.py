@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from pathlib import Path
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from edgevl_training.recipe import Recipe
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 # What the buffer must hold besides the context: the time a perception node takes to answer.
 _ANSWER_S = 0.5
+# What stands for no topic where an empty text cannot be given.
+NO_TOPIC = 'none'
 
 
 class RecordRecipe(Recipe):
@@ -23,15 +25,19 @@ class RecordRecipe(Recipe):
     goes to ROS, for example remappings.
     """
 
+    # Parameters and YAML make a number of what looks like one: prefix:=2026
+    model_config = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
+
     out: Path = Field(description='Folder to make bags in.')
     prefix: str = Field('edgevl', description='What the names of bags begin with.')
     rgb_topic: str = Field(
         '/camera/color/image_raw',
-        description='Colour image topic, with or without a transport suffix; empty for none.',
+        description='Colour image topic, with or without a transport suffix; "none" for no '
+        'colour.',
     )
     depth_topic: str = Field(
         '/camera/aligned_depth_to_color/image_raw',
-        description='Depth image topic registered to colour; empty for none.',
+        description='Depth image topic registered to colour; "none" for no depth.',
     )
     transport: Literal['auto', 'raw', 'compressed'] = Field(
         'auto', description='Transport of the image topics; auto: raw where it exists.'
@@ -41,7 +47,7 @@ class RecordRecipe(Recipe):
     )
     mode: Literal['continuous', 'interval', 'change'] = Field(
         'continuous',
-        description='Keep everything; a pair at every --interval; or what was seen when the '
+        description='Keep everything; a pair at every interval; or what was seen when the '
         'scene changed or the perception node was unsure.',
     )
     interval: float = Field(
@@ -55,15 +61,18 @@ class RecordRecipe(Recipe):
     stable_frames: int = Field(
         5, ge=1, le=1000, description='Scenes in a row that make a new label a change.'
     )
+    # Over dozens of labels even a right answer seldom has a score above 0.3.
     unsure_below: float = Field(
-        0.4, ge=0, le=1, description='Unsure is a best score below this; 0 turns it off.'
+        0.1, ge=0, le=1, description='Unsure is a best score below this; 0 turns it off.'
     )
     unsure_margin: float = Field(
-        0.1, ge=0, le=1,
+        0.01, ge=0, le=1,
         description='Unsure is a best score this close to the second; 0 turns it off.',
     )
     min_interval: float = Field(
-        5.0, ge=0, le=86_400, description='Least seconds between two triggers in mode change.'
+        5.0, ge=0, le=86_400,
+        description='Least seconds between two changes of the scene, and before a trigger for '
+        'being unsure, in mode change.',
     )
     context: float = Field(
         0.5, ge=0, le=60,
@@ -96,6 +105,34 @@ class RecordRecipe(Recipe):
         'none', description='Compression of chunks; of little use for compressed images.'
     )
 
+    @field_validator('*', mode='before')
+    @classmethod
+    def _is_no_switch(cls, value: Any) -> Any:
+        # Otherwise true would be the number 1.
+        if isinstance(value, bool):
+            raise ValueError('expected a number or a text')
+        return value
+
+    @field_validator('out', mode='before')
+    @classmethod
+    def _is_given(cls, out: Any) -> Any:
+        if isinstance(out, str) and not out.strip():
+            raise ValueError('expected a folder')
+        return str(out) if isinstance(out, int) else out
+
+    @field_validator('rgb_topic', 'depth_topic')
+    @classmethod
+    def _may_be_none(cls, topic: str) -> str:
+        return '' if topic.strip() == NO_TOPIC else topic.strip()
+
+    @field_validator('extra_topics', mode='before')
+    @classmethod
+    def _may_be_one(cls, topics: Any) -> Any:
+        listed = (topics,) if isinstance(topics, str) else topics
+        if isinstance(listed, (list, tuple)):
+            return tuple(topic for topic in listed if topic != '')
+        return listed
+
     @field_validator('out')
     @classmethod
     def _expand(cls, out: Path) -> Path:
@@ -111,10 +148,14 @@ class RecordRecipe(Recipe):
     @model_validator(mode='after')
     def _fits_together(self) -> RecordRecipe:
         if not (self.rgb_topic or self.depth_topic):
-            raise ValueError('--rgb-topic and --depth-topic: expected at least one, found neither')
+            raise ValueError('rgb_topic and depth_topic: expected at least one, found neither')
+        if self.rgb_topic == self.depth_topic:
+            raise ValueError(
+                f'rgb_topic and depth_topic: expected two topics, found {self.rgb_topic} twice'
+            )
         if self.mode == 'change' and self.buffer_seconds < self.context + _ANSWER_S:
             raise ValueError(
-                f'--buffer-seconds: expected at least --context + {_ANSWER_S}, '
+                f'buffer_seconds: expected at least context + {_ANSWER_S}, '
                 f'found {self.buffer_seconds}'
             )
         return self

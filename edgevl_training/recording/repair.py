@@ -13,7 +13,8 @@ from typing import Any
 
 from edgevl_training.output import atomic, PARTIAL, write_json
 from edgevl_training.recording import metadata
-from edgevl_training.recording.bag import hold, NOTES
+from edgevl_training.recording.bag import NOTES
+from edgevl_training.recording.folders import hold
 from edgevl_training.recording.mcap_file import FileCounts, LIBRARY
 from edgevl_training.recording.messages import Topic
 from edgevl_training.recording.space import free_bytes
@@ -76,6 +77,7 @@ def _complete(
 ) -> str:
     topics = {topic.name: topic for topic in metadata.read_topics(folder)}
     files: dict[str, FileCounts] = {}
+    empty: list[Path] = []
     damaged = 0
     for stale in folder.glob(f'*{PARTIAL}'):
         stale.unlink()
@@ -84,22 +86,33 @@ def _complete(
         if summary is None:
             if free_bytes(folder) - path.stat().st_size < min_free_bytes:
                 raise OSError(f'expected {path.stat().st_size / 1e9:.2f} GB of free space more')
-            damaged += _repair(path, stopping)
+            damaged_here = _repair(path, stopping)
+            damaged += damaged_here
             summary = _summary(path)
+            if summary is not None and not (summary[0].total or damaged_here):
+                empty.append(path)
         if summary is None:
             continue
         counts, found = summary
         files[path.name] = counts
         for topic in found:
             topics.setdefault(topic.name, topic)
+    # A recorder killed just after it began a file leaves one in which nothing is.
+    dropped = empty if len(empty) < len(files) else empty[1:]
+    for path in dropped:
+        del files[path.name]
     metadata.write(folder, metadata.describe(topics.values(), files))
-    whole = FileCounts()
-    for counts in files.values():
-        whole += counts
+    for path in dropped:
+        path.unlink()
+    whole = sum(files.values(), FileCounts())
     repaired = {'messages': dict(whole.by_topic), 'damaged_chunks': damaged}
-    write_json(folder / NOTES, {**notes, 'finished': True, 'repaired': repaired})
-    messages = whole.total
-    return f'{messages} messages in {len(files)} file(s), {damaged} damaged chunk(s) left out'
+    write_json(folder / NOTES, {
+        **notes, 'finished': True, 'repaired': repaired, 'splits': max(0, len(files) - 1),
+        'bytes': sum((folder / name).stat().st_size for name in files),
+    })
+    if not whole.total:
+        return f'it holds no messages, {damaged} damaged chunk(s) left out; it may be deleted'
+    return f'{whole.total} messages in {len(files)} file(s), {damaged} damaged chunk(s) left out'
 
 
 def _repair(path: Path, stopping: Callable[[], bool]) -> int:

@@ -62,8 +62,16 @@ class Ring:
 
     def nearest(self, topic: str, stamp_ns: int) -> Held | None:
         """Give the message of a topic with the stamp nearest to one."""
-        candidates = (h for h in self._held if h.message.topic.name == topic)
-        return min(candidates, key=lambda h: abs(h.stamp_ns - stamp_ns), default=None)
+        return min(self._of(topic), key=lambda h: abs(h.stamp_ns - stamp_ns), default=None)
+
+    def nearest_received(self, topic: str, received_s: float) -> Held | None:
+        """Give the message of a topic that was received nearest to a moment."""
+        return min(
+            self._of(topic), key=lambda h: abs(h.message.received_s - received_s), default=None
+        )
+
+    def _of(self, topic: str) -> Iterator[Held]:
+        return (h for h in self._held if h.message.topic.name == topic)
 
     def take(self, chosen: Iterable[Held]) -> list[Message]:
         """Give messages in the order of receipt, each only the first time it is chosen."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from edgevl_training.recording.messages import Message, Role, Topic
+from edgevl_training.recording.messages import Message, NANOSECONDS, Role, Topic
 from edgevl_training.recording.recipe import RecordRecipe
 from edgevl_training.recording.ring import Held, Ring
 from edgevl_training.recording.trigger import Reason, SceneTrigger, Scores
@@ -17,6 +17,8 @@ from edgevl_training.recording.trigger import Reason, SceneTrigger, Scores
 PARTNER_WAIT_S = 0.25
 # Depth of another time is no partner.
 _FARTHEST_PARTNER_S = 1.0
+# Without colour for so long, pictures are chosen by depth.
+NO_COLOR_S = 2.0
 SILENCE_S = 10.0
 _MB = 1_000_000
 _UNAVAILABLE = 'picture no longer held'
@@ -45,9 +47,9 @@ class Everything:
 
 
 class _Pick(NamedTuple):
-    """A picture to record when its time has come, given by its stamp."""
+    """A picture to record when its time has come: itself, or known by its stamp."""
 
-    stamp_ns: int
+    picture: Held | int
     due_s: float
     context_s: float
 
@@ -63,6 +65,7 @@ class Samples:
         """
         self._ring = Ring(recipe.buffer_seconds, round(recipe.buffer_mb * _MB))
         self._role = Role.COLOR if recipe.rgb_topic else Role.DEPTH
+        self._leader_s: float | None = None
         self._interval_s = recipe.interval
         self._next_s = float('-inf')
         self._picks: list[_Pick] = []
@@ -77,10 +80,10 @@ class Samples:
         self._topics[message.topic.name] = message.topic
         held = self._ring.add(message)
         now_s = message.received_s
-        if message.topic.role is self._role and now_s >= self._next_s and self._samples(now_s):
+        if self._leads(message) and now_s >= self._next_s and self._samples(now_s):
             self._next_s = now_s + self._interval_s
             self._triggers[self._reason] += 1
-            self._picks.append(_Pick(held.stamp_ns, now_s + PARTNER_WAIT_S, 0.0))
+            self._picks.append(_Pick(held, now_s + PARTNER_WAIT_S, 0.0))
         return self.tick(now_s)
 
     def tick(self, now_s: float) -> Iterable[Message]:
@@ -89,26 +92,41 @@ class Samples:
         self._picks = [pick for pick in self._picks if pick.due_s > now_s]
         return [message for pick in due for message in self._ring.take(self._chosen(pick))]
 
+    def _leads(self, message: Message) -> bool:
+        """Tell whether pictures are chosen among those of this topic, for the time being."""
+        now_s = message.received_s
+        if message.topic.role is self._role or self._leader_s is None:
+            self._leader_s = now_s
+        return message.topic.role is self._role or (
+            message.topic.role.is_image and now_s - self._leader_s >= NO_COLOR_S
+        )
+
     def _samples(self, now_s: float) -> bool:  # noqa: ARG002
         return True
 
     def _chosen(self, pick: _Pick) -> Iterable[Held]:
-        center = self._center(pick.stamp_ns)
+        picture = pick.picture
+        center = picture if isinstance(picture, Held) else self._center(picture)
         if center is None:
             return
         received_s = center.message.received_s
         yield center
         if pick.context_s:
             yield from self._ring.around(received_s, pick.context_s / 2)
-        for name, topic in self._topics.items():
-            near = None if topic is center.message.topic else self._ring.nearest(
-                name, center.stamp_ns if topic.role is not Role.OTHER else center.message.log_ns
-            )
-            if near is not None and (
-                topic.role.is_info
-                or abs(near.message.received_s - received_s) <= _FARTHEST_PARTNER_S
-            ):
+        for topic in self._topics.values():
+            near = None if topic is center.message.topic else self._partner(topic, center)
+            if near is not None and (topic.role.is_info or _are_close(near, center)):
                 yield near
+
+    def _partner(self, topic: Topic, center: Held) -> Held | None:
+        """Give what belongs to a picture by its stamp, or by its receipt if that cannot be."""
+        if topic.role is not Role.OTHER and center.stamp_ns:
+            near = self._ring.nearest(topic.name, center.stamp_ns)
+            apart_s = abs(near.stamp_ns - center.stamp_ns) / NANOSECONDS if near else 0.0
+            if near and apart_s <= _FARTHEST_PARTNER_S and _are_close(near, center):
+                return near
+        # The stamps are of two clocks, or of none.
+        return self._ring.nearest_received(topic.name, center.message.received_s)
 
     def _center(self, stamp_ns: int) -> Held | None:
         """Give the picture with a stamp; without one, the newest picture."""
@@ -165,6 +183,10 @@ class Scenes(Samples):
 
     def _samples(self, now_s: float) -> bool:
         return self.is_deaf(now_s)
+
+
+def _are_close(one: Held, other: Held) -> bool:
+    return abs(one.message.received_s - other.message.received_s) <= _FARTHEST_PARTNER_S
 
 
 def selection_for(recipe: RecordRecipe, triggers: Counter[str], now_s: float) -> Selection:

@@ -21,25 +21,17 @@ class Status:
     values: Mapping[str, str]
 
 
-def status_of(
-    recording: Recording, complaints: Sequence[str], dropped_before: int
-) -> Status:
+def status_of(recording: Recording, complaints: Sequence[str]) -> Status:
     """
     Judge a recording.
 
     :param complaints: what is wrong besides the disk, one sentence each.
-    :param dropped_before: messages dropped at the status before this one.
     """
-    counts = recording.counts
     values = _values(recording)
     if recording.problem:
         return Status(ERROR, f'recording pauses: {recording.problem}', values)
-    problems = list(complaints)
-    dropped = counts.dropped.total() - dropped_before
-    if dropped:
-        problems.append(f'{dropped} messages dropped: the disk is too slow')
-    if problems:
-        return Status(WARN, '; '.join(problems), values)
+    if complaints:
+        return Status(WARN, '; '.join(complaints), values)
     if recording.complete:
         return Status(OK, 'complete: the bag has its largest size', values)
     return Status(OK, f'recording: {recording.size_mb:.1f} MB', values)
@@ -54,6 +46,7 @@ def _values(recording: Recording) -> dict[str, str]:
     }
     for topic, received in sorted(counts.received.items()):
         values[f'{topic} received'] = str(received)
+        values[f'{topic} kept'] = str(counts.kept[topic])
         values[f'{topic} written'] = str(written[topic])
         values[f'{topic} dropped'] = str(counts.dropped[topic])
         values[f'{topic} lost in transport'] = str(counts.lost[topic])

@@ -23,8 +23,9 @@ class SceneTrigger:
     Tells which scenes are worth their pictures.
 
     A scene has changed when the best label has been another one than at the last change for
-    ``stable_frames`` scenes in a row. One that comes too soon after the last trigger is not
-    forgotten: it counts as soon as it may.
+    ``stable_frames`` scenes in a row. One that comes too soon after the last change is not
+    forgotten: it counts as soon as it may. Being unsure must wait after either trigger, but never
+    delays a change.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class SceneTrigger:
         self._settled: str | None = None
         self._candidate: str | None = None
         self._seen = 0
-        self._fired_s = float('-inf')
+        self._changed_s = self._fired_s = float('-inf')
 
     def feed(self, scores: Scores, now_s: float) -> Reason | None:
         """
@@ -50,18 +51,20 @@ class SceneTrigger:
         best = ranked[0][0] if ranked else ''
         self._seen = self._seen + 1 if best == self._candidate else 1
         self._candidate = best
-        if now_s - self._fired_s < self._min_interval_s:
-            return None
-        reason = self._reason(ranked)
+        reason = self._reason(ranked, now_s)
         if reason is Reason.CHANGED:
             self._settled = best
+            self._changed_s = now_s
         if reason is not None:
             self._fired_s = now_s
         return reason
 
-    def _reason(self, ranked: Scores) -> Reason | None:
-        if self._candidate != self._settled and self._seen >= self._stable_frames:
+    def _reason(self, ranked: Scores, now_s: float) -> Reason | None:
+        is_new = self._candidate != self._settled and self._seen >= self._stable_frames
+        if is_new and now_s - self._changed_s >= self._min_interval_s:
             return Reason.CHANGED
+        if now_s - self._fired_s < self._min_interval_s:
+            return None
         best = ranked[0][1] if ranked else 0.0
         second = ranked[1][1] if len(ranked) > 1 else 0.0
         # Written so that a score that is no number makes a scene unsure.

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import logging
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from edgevl_training.recording.bag import Bag
 from edgevl_training.recording.counts import Counts
@@ -24,7 +24,15 @@ _CHECK_S = 1.0
 _SYNC_S = 5.0
 _MB = 1_000_000
 
-_log = logging.getLogger(__name__)
+
+class Log(Protocol):
+    """A logger, of Python or of a ROS node."""
+
+    def info(self, message: str, /) -> object:
+        """Tell what is good to know."""
+
+    def error(self, message: str, /) -> object:
+        """Tell what is wrong."""
 
 
 class Recording:
@@ -37,12 +45,12 @@ class Recording:
 
     def __init__(
         self, recipe: RecordRecipe, guard: SpaceGuard, counts: Counts,
-        log: Callable[[str], None] = _log.error,
+        log: Log = logging.getLogger(__name__),  # noqa: B008
     ) -> None:
         """
         Start both threads.
 
-        :param log: called with every new problem, and with the end of one, from the writer.
+        :param log: told every new problem, and the end of one, by the writer.
         """
         self._recipe = recipe
         self._guard = guard
@@ -116,7 +124,7 @@ class Recording:
             'recipe': self._recipe.model_dump(mode='json'),
             'started': self._started.isoformat(timespec='seconds'),
             'seconds': round(time.monotonic() - self._started_s, 3),
-            'bytes': self._bag.size,
+            'bytes': self._bag.bytes_written,
             'splits': self._bag.splits,
             'topics': self.counts.table(self._bag.written),
             'triggers': dict(self.counts.triggers),
@@ -189,11 +197,11 @@ class Recording:
         now_s = time.monotonic()
         if problem and not self.problem:
             self._paused_since_s = now_s
-            self._log(f'recording pauses: {problem}')
+            self._log.error(f'recording pauses: {problem}')
         elif self.problem and not problem:
             self._paused_s = self._paused_seconds()
             self._paused_since_s = None
-            self._log('recording goes on: there is space again')
+            self._log.info('recording goes on: there is space again')
         self.problem = problem
         self.last_problem = problem or self.last_problem
 
@@ -211,8 +219,7 @@ class Recording:
                 self._give_up(error)
             for topic, count in self._bag.pending.items():
                 self.counts.paused[topic] += count
-            return
-        self._finished = True
+        self._finished = self._bag.whole
 
     def _give_up(self, error: Exception) -> None:
         """End the recording for a reason that no space on the disk would mend."""
@@ -235,11 +242,11 @@ class Recording:
         try:
             self._bag.sync()
         except OSError as error:
-            self._log(f'{self._recipe.out}: cannot synchronise: {error.strerror}')
+            self._log.error(f'{self._recipe.out}: cannot synchronise: {error.strerror}')
 
     def _save(self) -> None:
         try:
             self._bag.save_notes(self.notes())
         except OSError as error:
             # The notes of some seconds ago stay; a full disk is reported where data is written.
-            self._log(f'{self._bag.folder}: cannot write the notes: {error.strerror}')
+            self._log.error(f'{self._bag.folder}: cannot write the notes: {error.strerror}')

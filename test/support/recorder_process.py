@@ -31,13 +31,16 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class RecorderProcess:
     """The verb or the node as a user starts it, with its output kept in a file."""
 
-    def __init__(self, log: Path, domain_id: int, *command: str) -> None:
+    def __init__(
+        self, log: Path, domain_id: int, *command: str, cwd: Path | None = None
+    ) -> None:
         """Start ``python -m`` with these words."""
         self._log = log
         environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
         with log.open('w') as output:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', *command], stdout=output, stderr=output, env=environment
+                [sys.executable, '-m', *command], stdout=output, stderr=output, env=environment,
+                cwd=cwd,
             )
 
     @property

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+import errno
 import json
+import os
 from pathlib import Path
 import resource
 import struct
 import time
+from unittest.mock import patch
 
 from edgevl_training.recording.messages import Message, NANOSECONDS, Role, Topic
 from edgevl_training.recording.recipe import RecordRecipe
@@ -71,6 +74,38 @@ def largest_file(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Have the operating system refuse files beyond a size, and say that the disk is full."""
+    pwrite = os.pwrite
+
+    def write(descriptor: int, data: bytes, offset: int) -> int:
+        try:
+            return pwrite(descriptor, data, offset)
+        except OSError as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+    with largest_file(size), patch('os.pwrite', write):
+        yield
+
+
+class KeptLog:
+    """A logger that remembers what it was told."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.infos: list[str] = []
+        self.errors: list[str] = []
+
+    def info(self, message: str, /) -> None:
+        """Remember good news."""
+        self.infos.append(message)
+
+    def error(self, message: str, /) -> None:
+        """Remember bad news."""
+        self.errors.append(message)
 
 
 def wait_until(done, what: str, patience_s: float = 10.0) -> None:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags are what rosbag2 expects, split as asked, and never torn by a disk that refuses."""
 
+import random
+
 from hypothesis import given, settings, strategies as st
 import pytest
 import yaml
@@ -11,14 +13,18 @@ pytest.importorskip('rosbags', reason='rosbags reads bags back')
 
 from edgevl_training.errors import OutputError  # noqa: E402, I100
 from edgevl_training.recording import mcap_file  # noqa: E402
-from edgevl_training.recording.bag import Bag, check_writable, hold, make_folder  # noqa: E402
+from edgevl_training.recording.bag import Bag  # noqa: E402
+from edgevl_training.recording.folders import check_writable, hold, make_folder  # noqa: E402
+from edgevl_training.recording.repair import complete_bags  # noqa: E402
 from mcap.reader import make_reader  # noqa: E402
+from mcap.records import Chunk  # noqa: E402
 from mcap.stream_reader import StreamReader  # noqa: E402
 from rosbags.interfaces import QosDurability, QosReliability  # noqa: E402
 from rosbags.rosbag2 import Reader  # noqa: E402
 from support.recording import (  # noqa: E402
     COLOR,
     DEPTH,
+    full_disk,
     INFO,
     largest_file,
     LATCHED,
@@ -194,10 +200,10 @@ def test_a_full_disk_tears_nothing_and_what_waits_is_written_when_there_is_space
     bag.retry()
     (path,) = only_bag(tmp_path).glob('*.mcap')
     good = path.read_bytes()
-    with largest_file(len(good) + 10 * KB):
+    with full_disk(len(good) + 10 * KB):
         bag.write(message(COLOR, 1, size=50 * KB))
         for _ in range(3):
-            with pytest.raises(OSError, match='File too large'):
+            with pytest.raises(OSError, match='No space'):
                 bag.retry()
         assert path.read_bytes() == good, 'not one byte of half a chunk'
         assert bag.pending['/color'] == 1
@@ -215,13 +221,88 @@ def test_a_split_that_the_disk_refuses_is_done_later(tmp_path):
     bag.write(message(COLOR, 0, size=60 * KB))
     bag.retry()
     (path,) = only_bag(tmp_path).glob('*.mcap')
-    with largest_file(path.stat().st_size + 10):
+    with full_disk(path.stat().st_size + 10):
         for _ in range(2):
-            with pytest.raises(OSError, match='File too large'):
+            with pytest.raises(OSError, match='No space'):
                 bag.write(message(COLOR, 1, size=KB))
     bag.write(message(COLOR, 2, size=KB))
     close(bag)
     assert [len(data) for *_, data in read(only_bag(tmp_path))] == [60 * KB + 12, KB + 12]
+
+
+@pytest.mark.parametrize('compression', ['none', 'zstd'])
+def test_a_file_as_large_as_its_file_system_allows_is_followed_by_another(tmp_path, compression):
+    bag = Bag(recipe(tmp_path, compression=compression))
+    bag.write(message(LATCHED, 0))
+    sent = [message(COLOR, 1 + k, size=20 * KB) for k in range(20)]
+    sent = [m._replace(data=m.data[:12] + random.Random(m.log_ns).randbytes(20 * KB))
+            for m in sent]
+    with largest_file(110 * KB):
+        for k, one in enumerate(sent):
+            bag.write(one)
+            if k % 2:
+                bag.retry()
+        close(bag)
+    folder = only_bag(tmp_path)
+    assert bag.whole
+    assert bag.splits == 4
+    assert [m for m in read(folder) if m[0] == '/color'] == [
+        ('/color', m.log_ns, m.data) for m in sent
+    ]
+    assert dict(bag.written) == {'/tf_static': 1, '/color': 20}
+    for path in folder.glob('*.mcap'):
+        check_whole(path)
+
+
+def check_whole(path):
+    """Check the summary of a file against what is in it, its checksums included."""
+    with path.open('rb') as file:
+        records = list(StreamReader(file, validate_crcs=True, emit_chunks=True).records)
+    with path.open('rb') as file:
+        reader = make_reader(file, validate_crcs=True)
+        summary = reader.get_summary()
+        messages = [m for _, _, m in reader.iter_messages()]
+    statistics = summary.statistics
+    assert statistics.message_count == len(messages)
+    assert sum(statistics.channel_message_counts.values()) == len(messages)
+    chunks = [record for record in records if isinstance(record, Chunk)]
+    assert statistics.chunk_count == len(summary.chunk_indexes) == len(chunks)
+    assert (statistics.message_start_time, statistics.message_end_time) == (
+        min(m.log_time for m in messages), max(m.log_time for m in messages)
+    )
+
+
+def test_a_file_without_space_for_its_end_is_completed_later_and_does_not_stop_the_next(tmp_path):
+    bag = Bag(recipe(tmp_path))
+    bag.write(message(COLOR, 0, size=20 * KB))
+    bag.retry()
+    (path,) = only_bag(tmp_path).glob('*.mcap')
+    with largest_file(path.stat().st_size + 10):
+        bag.write(message(COLOR, 1, size=KB))
+        bag.retry()
+    close(bag, finished=bag.whole)
+    assert not bag.whole
+    assert complete_bags(tmp_path, 0, print)
+    assert [len(data) for *_, data in read(only_bag(tmp_path))] == [20 * KB + 12, KB + 12]
+
+
+def test_a_bag_that_ends_on_a_full_disk_plays_without_what_could_not_be_written(tmp_path):
+    bag = Bag(recipe(tmp_path))
+    bag.write(message(COLOR, 0, size=20 * KB))
+    bag.retry()
+    (path,) = only_bag(tmp_path).glob('*.mcap')
+    with full_disk(path.stat().st_size + 5 * KB):
+        bag.write(message(COLOR, 1, size=20 * KB))
+        bag.write(message(DEPTH, 1, size=20 * KB))
+        with pytest.raises(OSError, match='No space'):
+            bag.close()
+        bag.save_notes({})
+    bag.release()
+    assert bag.whole
+    assert dict(bag.pending) == {'/color': 1, '/depth': 1}
+    assert [len(data) for *_, data in read(only_bag(tmp_path))] == [20 * KB + 12]
+    check_whole(path)
+    assert bag.bytes_written == bag.size == path.stat().st_size
 
 
 def test_a_file_that_cannot_even_begin_leaves_nothing(tmp_path):

@@ -15,6 +15,7 @@ from edgevl_training.recording.parameters import (
     launch_arguments,
     parameter_defaults,
     recipe_from,
+    refuse_parameters,
 )
 from edgevl_training.recording.qos import describe, offered_qos, Request, request_for
 from edgevl_training.recording.recipe import RecordRecipe
@@ -60,14 +61,52 @@ def test_every_parameter_that_does_not_fit_is_named():
     ('options', 'reason'),
     [
         ({'prefix': '../x'}, 'letters, digits'), ({'prefix': ''}, 'letters, digits'),
-        ({'rgb_topic': '', 'depth_topic': ''}, 'at least one'),
-        ({'mode': 'change', 'context': 3.0}, 'buffer-seconds'),
+        ({'rgb_topic': '', 'depth_topic': 'none'}, 'at least one'),
+        ({'rgb_topic': RGB, 'depth_topic': RGB}, f'expected two topics, found {RGB} twice'),
+        ({'out': ' '}, 'expected a folder'), ({'interval': float('nan')}, 'finite'),
+        ({'mode': 'change', 'context': 3.0}, 'buffer_seconds'),
         ({'split_mb': float('nan')}, 'split_mb'), ({'queue_mb': 0}, 'queue_mb'),
     ],
 )
 def test_what_cannot_be_is_refused(options, reason):
     with pytest.raises(ValueError, match=reason):
-        RecordRecipe(out=Path('x'), **options)
+        RecordRecipe(**{'out': Path('x'), **options})
+
+
+def test_parameters_fit_that_mean_the_same(tmp_path):
+    given = {
+        'out': str(tmp_path), 'max_gb': 1, 'interval': 1, 'prefix': 2026, 'stable_frames': 4.0,
+        'extra_topics': '/a',
+    }
+    found = recipe_from({**parameter_defaults(), **given})
+    assert (found.max_gb, found.interval, found.prefix) == (1.0, 1.0, '2026')
+    assert (found.stable_frames, found.extra_topics) == (4, ('/a',))
+    for nothing in ([], [''], '', None):
+        assert recipe_from({'out': 'x', 'extra_topics': nothing}).extra_topics == ()
+
+
+def test_parameters_that_do_not_fit_are_told_with_what_was_found_all_at_once():
+    with pytest.raises(RecipeError) as refused:
+        recipe_from({'mode': 'never', 'max_gb': True, 'interval': 'often'})
+    told = str(refused.value)
+    assert 'out: is required; give it as -p out:=' in told
+    assert "mode: input should be 'continuous'" in told
+    for found in ("found 'never'", 'found True', "found 'often'"):
+        assert found in told
+
+
+def test_the_verb_refuses_parameters():
+    refuse_parameters([])
+    with pytest.raises(RecipeError, match=r'give them as --mode, --split-mb'):
+        refuse_parameters(iter(['mode', 'split_mb']))
+
+
+@pytest.mark.parametrize('nothing', ['', 'none'])
+def test_no_topic_can_be_said_everywhere(nothing, tmp_path):
+    assert RecordRecipe(out=tmp_path, depth_topic=nothing).depth_topic == ''
+    chosen = chosen_parameters({**NOTHING, 'out': 'x', 'depth_topic': 'none'})
+    assert recipe_from({**parameter_defaults(), **chosen}).depth_topic == ''
+    assert chosen_parameters({**NOTHING, 'extra_topics': '[]'}) == {'extra_topics': ['']}
 
 
 def test_only_launch_arguments_that_were_given_become_parameters(monkeypatch, tmp_path):
@@ -135,6 +174,24 @@ def test_transports_are_sought_in_order():
     assert names(rgb_topic=f'{RGB}/compressed')[Role.COLOR] == (f'{RGB}/compressed',)
 
 
+def test_a_remapped_camera_takes_what_belongs_to_it_along():
+    remapped = {
+        'color/image_raw': '/camera/image', 'depth/image_raw': '/robot/depth/image_raw',
+        '/robot/depth/image_raw/compressed': '/jpeg', '/camera/camera_info': '/info',
+    }
+    options = RecordRecipe(
+        out=Path('x'), rgb_topic='color/image_raw', depth_topic='depth/image_raw'
+    )
+    wanted = {w.role: w.names for w in wanted_topics(options, lambda n: remapped.get(n, n))}
+    assert wanted[Role.COLOR] == (
+        '/camera/image', '/camera/image/compressed', '/camera/image/compressedDepth'
+    )
+    assert wanted[Role.COLOR_INFO] == ('/info',)
+    assert '/jpeg' in wanted[Role.DEPTH]
+    with pytest.raises(RecipeError, match='found /one twice'):
+        wanted_topics(options, lambda _: '/one')
+
+
 def test_every_topic_is_recorded_once():
     options = RecordRecipe(out=Path('x'), extra_topics=(RGB, '/odom', '/odom', '/tf_static'))
     wanted = [w.names[0] for w in wanted_topics(options)]
@@ -161,6 +218,26 @@ def test_the_image_topics_that_exist_are_named_for_one_that_does_not():
     assert 'image topics' not in explain_absence(Wanted(Role.OTHER, ('/scan',)), graph)
 
 
+def test_a_topic_of_another_type_is_no_camera():
+    wanted = Wanted(Role.COLOR, ('/chatter', '/chatter/compressed'))
+    graph = {'/chatter': ['std_msgs/msg/String'], '/webcam': [IMAGE]}
+    assert found_name(wanted, graph, {}, 0.0) is None
+    assert explain_absence(wanted, graph) == (
+        f'/chatter: expected {IMAGE} or {COMPRESSED}, found std_msgs/msg/String; still waiting '
+        '(image topics that exist: /webcam)'
+    )
+    both = {'/chatter': ['std_msgs/msg/String', IMAGE]}
+    assert TopicFinder([wanted], 0.0).find(both, 0.0) == [(wanted, '/chatter', IMAGE)]
+
+
+def test_a_topic_about_to_be_taken_is_not_missed():
+    wanted = Wanted(Role.COLOR, (RGB, f'{RGB}/compressed'))
+    finder = TopicFinder([wanted], 0.0)
+    graph = {f'{RGB}/compressed': [COMPRESSED]}
+    assert finder.find(graph, 9.9) == []
+    assert finder.complaints(graph, 10.0) == ([], True)
+
+
 def test_missed_topics_are_named_after_a_while_and_again_until_they_come():
     finder = TopicFinder(wanted_topics(RecordRecipe(out=Path('x'), depth_topic='')), 0.0)
     graph = {'/odom': ['nav_msgs/msg/Odometry']}
@@ -171,8 +248,8 @@ def test_missed_topics_are_named_after_a_while_and_again_until_they_come():
     assert due
     assert finder.complaints(graph, 10.0) == ([complaint], False)
     assert finder.complaints(graph, 35.0) == ([complaint], True)
-    ((wanted, name),) = finder.find({RGB: [IMAGE]}, 36.0)
-    assert name == RGB
+    ((wanted, *found),) = finder.find({RGB: [IMAGE]}, 36.0)
+    assert found == [RGB, IMAGE]
     finder.settle(wanted)
     assert finder.complaints(graph, 37.0) == ([], False)
 

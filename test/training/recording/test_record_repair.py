@@ -10,7 +10,9 @@ import pytest
 pytest.importorskip('mcap', reason='bags are MCAP files')
 pytest.importorskip('rosbags', reason='rosbags reads bags back')
 
-from edgevl_training.recording.bag import Bag, hold  # noqa: E402, I100
+from edgevl_training.recording.bag import Bag  # noqa: E402, I100
+from edgevl_training.recording.folders import hold  # noqa: E402
+from edgevl_training.recording.mcap_file import McapFile  # noqa: E402
 from edgevl_training.recording.repair import complete_bags  # noqa: E402
 from mcap.reader import make_reader  # noqa: E402
 from rosbags.rosbag2 import Reader  # noqa: E402
@@ -106,6 +108,28 @@ def test_bytes_that_make_no_sense_lose_only_what_comes_after_them(killed):
     path.write_bytes(whole + random.Random(1).randbytes(5 * KB))
     assert complete(killed)[0] == [killed]
     assert len(pictures(killed)) == len(SENT)
+
+
+def test_a_file_that_was_just_begun_is_left_out_when_others_hold_something(killed):
+    begun = McapFile(killed / f'{killed.name}_2.mcap')
+    begun.register(COLOR)
+    assert complete(killed)[0] == [killed]
+    assert len(list(killed.glob('*.mcap'))) == 2
+    assert begun.path.name not in (killed / 'metadata.yaml').read_text()
+    assert len(pictures(killed)) == len(SENT)
+    assert notes(killed)['splits'] == 1
+    assert notes(killed)['bytes'] == sum(path.stat().st_size for path in killed.glob('*.mcap'))
+
+
+def test_a_bag_in_which_nothing_came_to_be_written_says_so(tmp_path):
+    folder = tmp_path / 'bag'
+    folder.mkdir()
+    McapFile(folder / 'bag_0.mcap')
+    (folder / 'recording.json').write_text('{"finished": false}')
+    done, log = complete(folder)
+    assert done == [folder]
+    assert 'holds no messages' in log
+    assert read(folder) == []
 
 
 def test_a_file_that_holds_nothing_does_not_keep_the_others_from_being_read(killed):

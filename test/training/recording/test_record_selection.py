@@ -36,7 +36,7 @@ def scenes(tmp_path):
     triggers = Counter()
     options = recipe(
         tmp_path, mode='change', stable_frames=3, min_interval=2.0, context=0.22,
-        fallback_interval=5.0,
+        fallback_interval=5.0, unsure_below=0.4, unsure_margin=0.1,
     )
     return Scenes(options, triggers, now_s=0.0), triggers
 
@@ -70,6 +70,31 @@ def test_depth_of_another_time_is_no_partner(tmp_path):
     selection.feed(message(INFO, 0.0))
     selection.feed(message(COLOR, 1.5))
     assert [m.topic for m in selection.tick(3.0)] == [INFO, COLOR]
+
+
+@pytest.mark.parametrize('skew_s', [None, 5.0, -5.0, 3600.0])
+def test_depth_of_another_clock_is_found_by_its_receipt(tmp_path, skew_s):
+    selection = selection_for(recipe(tmp_path, mode='interval', interval=2.0), Counter(), 0.0)
+    kept = []
+    for k in range(600):
+        for topic, skew in ((COLOR, 0.0), (DEPTH, skew_s)):
+            # Without a clock, all stamps are zero.
+            stamp_s = 0.0 if skew_s is None else 5000 + k / 30 + skew
+            kept += selection.feed(message(topic, stamp_s, received_s=k / 30))
+    pairs = [(m.received_s, m.topic.role) for m in kept]
+    assert len(pairs) == 20
+    assert all(color[0] == depth[0] for color, depth in zip(pairs[::2], pairs[1::2]))
+
+
+def test_interval_goes_by_depth_as_long_as_colour_does_not_come(tmp_path):
+    triggers = Counter()
+    selection = selection_for(recipe(tmp_path, mode='interval', interval=1.0), triggers, 0.0)
+    kept = play(selection, 6.0, topics=(DEPTH, OTHER))
+    assert stamps(kept, DEPTH) == pytest.approx([2, 3, 4, 5], abs=0.2)
+    assert Counter(m.topic for m in kept) == {DEPTH: 4, OTHER: 4}
+    kept = play(selection, 3.0, start_s=6.0, topics=(COLOR, DEPTH))
+    assert stamps(kept, COLOR) == pytest.approx([6, 7, 8], abs=0.2)
+    assert triggers['interval'] in (7, 8)
 
 
 def test_latched_and_other_topics_are_kept_with_the_pictures(tmp_path):
@@ -160,9 +185,33 @@ def test_triggers_keep_their_distance(scenes_seen):
     now_s, fired = 0.0, []
     for label, score, step_s in scenes_seen:
         now_s += step_s
-        if trigger.feed([(label, score), ('z', 0.3)], now_s):
-            fired.append(now_s)
-    assert all(later - earlier >= 2.0 for earlier, later in pairwise(fired))
+        reason = trigger.feed([(label, score), ('z', 0.3)], now_s)
+        if reason:
+            fired.append((now_s, reason))
+    changes = [fired_s for fired_s, reason in fired if reason is Reason.CHANGED]
+    assert all(later - earlier >= 2.0 for earlier, later in pairwise(changes))
+    assert all(
+        later - earlier >= 2.0 for (earlier, _), (later, reason) in pairwise(fired)
+        if reason is Reason.UNSURE
+    )
+
+
+def test_being_unsure_all_the_time_hides_no_change():
+    trigger = SceneTrigger(2, unsure_below=0.4, unsure_margin=0, min_interval_s=5)
+    fired = [
+        (now_s, trigger.feed([(label, 0.2)], now_s)) for now_s, label in enumerate('aabbbbbb')
+    ]
+    assert [(now_s, reason) for now_s, reason in fired if reason] == [
+        (0, Reason.UNSURE), (1, Reason.CHANGED), (6, Reason.CHANGED)
+    ]
+
+
+def test_by_default_a_best_score_among_dozens_of_labels_is_sure(tmp_path):
+    triggers = Counter()
+    selection = Scenes(recipe(tmp_path, mode='change', stable_frames=2), triggers, now_s=0.0)
+    for k in range(60):
+        selection.hear(k, [('kitchen', 0.16), ('office', 0.12), ('hall', 0.1)], k / 2)
+    assert triggers == {Reason.CHANGED.value: 1}
 
 
 @given(
@@ -178,7 +227,7 @@ def test_the_buffer_is_bounded_in_seconds_and_bytes(arrivals, seconds, most_byte
         held = [h.message for h in ring]
         assert held[-1].received_s == now_s
         assert len(held) == 1 or (
-            now_s - held[0].received_s <= seconds and sum(len(m.data) for m in held) <= most_bytes
+            held[0].received_s >= now_s - seconds and sum(len(m.data) for m in held) <= most_bytes
         )
 
 

@@ -12,6 +12,7 @@ pytest.importorskip('rosbags', reason='rosbags reads bags back')
 
 from edgevl_training.recording import writing  # noqa: E402, I100
 from edgevl_training.recording.counts import Counts, final_report  # noqa: E402
+from edgevl_training.recording.losses import LossWatch  # noqa: E402
 from edgevl_training.recording.message_queue import MessageQueue  # noqa: E402
 from edgevl_training.recording.repair import complete_bags  # noqa: E402
 from edgevl_training.recording.space import free_bytes, GB, SpaceGuard  # noqa: E402
@@ -19,7 +20,8 @@ from edgevl_training.recording.status import ERROR, OK, status_of, WARN  # noqa:
 from support.recording import (  # noqa: E402
     COLOR,
     DEPTH,
-    largest_file,
+    full_disk,
+    KeptLog,
     LATCHED,
     message,
     notes,
@@ -53,8 +55,8 @@ def start(tmp_path, monkeypatch):
     def begin(disk=free_bytes, **options):
         options = recipe(tmp_path / 'bags', **options)
         guard = SpaceGuard(options.out, options.min_free_gb, options.max_gb, disk)
-        log = []
-        recording = writing.Recording(options, guard, Counts(), log.append)
+        log = KeptLog()
+        recording = writing.Recording(options, guard, Counts(), log)
         recording.log = log
         started.append(recording)
         return recording
@@ -111,7 +113,21 @@ def test_a_bag_in_which_nothing_came_is_not_made(start, tmp_path):
     final = start().stop()
     assert final['folder'] is None
     assert not (tmp_path / 'bags').exists()
-    assert 'nothing recorded' in final_report(final)
+    report = final_report({**final, 'complaints': ['/color: nobody publishes it']})
+    assert report.splitlines() == [
+        'nothing recorded:', '  /color: nobody publishes it', '  topics heard: none'
+    ]
+
+
+def test_the_last_words_say_why_nothing_was_recorded(start):
+    disk = Disk()
+    disk.free = GB
+    paused = start(disk, min_free_gb=2.0)
+    put(paused, message(COLOR, 0))
+    assert 'min_free_gb' in final_report(paused.stop())
+    waited = start(mode='change')
+    waited.counts.received['/color'] += 7
+    assert 'mode change chose none of 7 messages' in final_report(waited.stop())
 
 
 def test_recording_pauses_while_space_is_low_and_goes_on(start, tmp_path):
@@ -122,8 +138,8 @@ def test_recording_pauses_while_space_is_low_and_goes_on(start, tmp_path):
     wait_until(lambda: recording._bag.folder, 'the first message')
     disk.free = 1.9 * GB
     wait_until(lambda: recording.problem, 'the pause')
-    assert status_of(recording, [], 0).level == ERROR
-    assert 'min_free_gb' in status_of(recording, [], 0).message
+    assert status_of(recording, []).level == ERROR
+    assert 'min_free_gb' in status_of(recording, []).message
     put(recording, message(COLOR, 1))
     wait_until(lambda: recording.counts.paused['/color'] == 1, 'the message to be dropped')
     disk.free = 2.01 * GB
@@ -138,7 +154,8 @@ def test_recording_pauses_while_space_is_low_and_goes_on(start, tmp_path):
         'lost_in_transport': 0,
     }
     assert 0 < final['paused_seconds'] < 10
-    assert ['recording pauses' in line for line in recording.log] == [True, False]
+    assert ['recording pauses' in line for line in recording.log.errors] == [True]
+    assert recording.log.infos == ['recording goes on: there is space again']
     assert len(read(only_bag(tmp_path / 'bags'))) == 3
 
 
@@ -147,10 +164,10 @@ def test_a_disk_that_is_suddenly_full_ends_nothing_and_corrupts_nothing(start, t
     put(recording, message(COLOR, 0, size=10 * KB))
     wait_until(lambda: recording.written['/color'], 'the first chunk')
     (path,) = only_bag(tmp_path / 'bags').glob('*.mcap')
-    with largest_file(path.stat().st_size + 100):
+    with full_disk(path.stat().st_size + 100):
         put(recording, message(COLOR, 1, size=10 * KB))
         wait_until(lambda: recording.problem, 'the disk to refuse')
-        assert 'File too large' in recording.problem
+        assert 'No space' in recording.problem
         put(recording, message(COLOR, 2))
         wait_until(lambda: recording.counts.paused['/color'] == 1, 'the message to be dropped')
     wait_until(lambda: not recording.problem, 'the second try')
@@ -166,7 +183,7 @@ def test_a_disk_that_stays_full_leaves_a_bag_for_the_next_recorder(start, tmp_pa
     put(recording, message(COLOR, 0, size=200 * KB))
     wait_until(lambda: recording.written['/color'], 'the first chunk')
     (path,) = only_bag(tmp_path / 'bags').glob('*.mcap')
-    with largest_file(path.stat().st_size + 10):
+    with full_disk(path.stat().st_size + 10):
         put(recording, message(COLOR, 1))
         final = recording.stop()
     assert not final['finished']
@@ -176,19 +193,56 @@ def test_a_disk_that_stays_full_leaves_a_bag_for_the_next_recorder(start, tmp_pa
     assert len(read(only_bag(tmp_path / 'bags'))) == 1
 
 
+def test_a_recording_that_ends_on_a_full_disk_is_complete_but_for_the_last_second(start, tmp_path):
+    recording = start()
+    put(recording, message(COLOR, 0, size=200 * KB))
+    wait_until(lambda: recording.written['/color'], 'the first chunk')
+    (path,) = only_bag(tmp_path / 'bags').glob('*.mcap')
+    with full_disk(path.stat().st_size + 20 * KB):
+        put(recording, message(COLOR, 1, size=50 * KB))
+        final = recording.stop()
+    assert final['finished']
+    assert final['topics']['/color']['written'] == 1
+    assert final['topics']['/color']['dropped_paused'] == 1
+    assert final['bytes'] == path.stat().st_size == notes(path.parent)['bytes']
+    assert complete_bags(tmp_path / 'bags', 0, print) == []
+    assert len(read(path.parent)) == 1
+
+
+def test_losses_are_told_once_and_not_too_often():
+    counts = Counts()
+    every, sometimes = LossWatch(counts), LossWatch(counts, period_s=10.0)
+    assert every.news(0.0) == sometimes.news(0.0) == []
+    counts.lost['/color'] += 3
+    counts.lost['/depth'] += 4
+    (told,) = every.news(1.0)
+    assert told.startswith('7 messages lost on the way')
+    assert 'config/fastdds_large_images.xml' in told
+    assert sometimes.news(1.0) == [told]
+    counts.lost['/depth'] += 1
+    counts.paused['/depth'] += 2
+    assert len(every.news(2.0)) == 2
+    assert every.news(3.0) == []
+    assert sometimes.news(10.9) == []
+    assert [news[0] for news in sometimes.news(11.0)] == ['2', '1']
+
+
 def test_a_disk_too_slow_drops_the_newest_and_says_so(start, tmp_path, monkeypatch):
     go = threading.Event()
     slow = writing.Bag.write
     monkeypatch.setattr(writing.Bag, 'write', lambda bag, one: go.wait(10) and slow(bag, one))
     recording = start(queue_mb=1)
+    losses = LossWatch(recording.counts)
     for k in range(20):
         put(recording, message(COLOR, k, size=100 * KB))
     dropped = recording.counts.queue_full['/color']
     assert 9 <= dropped <= 11
-    status = status_of(recording, ['no depth'], 0)
-    assert status.level == WARN
-    assert status.message == f'no depth; {dropped} messages dropped: the disk is too slow'
-    assert status_of(recording, [], dropped).level == OK
+    assert losses.news(1.0) == [f'{dropped} messages dropped: the disk is too slow']
+    status = status_of(recording, ['no depth', 'no space'])
+    assert (status.level, status.message) == (WARN, 'no depth; no space')
+    assert status.values['/color kept'] == '20'
+    assert status.values['/color dropped'] == str(dropped)
+    assert status_of(recording, []).level == OK
     go.set()
     final = recording.stop()
     assert final['topics']['/color']['written'] == 20 - dropped
