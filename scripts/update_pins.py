@@ -17,6 +17,8 @@ import sys
 import tempfile
 
 HERE = Path(__file__).resolve().parent
+# Requirements that packages set too narrowly for this environment.
+OVERRIDES = HERE / 'overrides.txt'
 HEADER = '# Written by scripts/update_pins.py from {source}; do not edit.\n'
 
 
@@ -24,7 +26,7 @@ def resolve(sources, constraints=None):
     """Return the pins of some requirement files, as uv prints them."""
     command = [
         'uv', 'pip', 'compile', '--quiet', '--universal', '--python-version', '3.10',
-        '--no-header', '--no-annotate', *map(str, sources)]
+        '--no-header', '--no-annotate', '--override', str(OVERRIDES), *map(str, sources)]
     if constraints:
         command += ['--constraints', str(constraints)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

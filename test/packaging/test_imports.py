@@ -13,7 +13,8 @@ import pytest
 from support.source_tree import ROOT
 
 HEAVY = {
-    'accelerate', 'onnxruntime', 'open_clip', 'pycuda', 'rclpy', 'tensorrt', 'timm', 'torch'}
+    'accelerate', 'modelopt', 'onnxruntime', 'open_clip', 'pycuda', 'rclpy', 'tensorrt', 'timm',
+    'torch'}
 # Of the workstation; the recorder alone takes pydantic to the robot.
 WORKSTATION = {
     'h5py', 'matplotlib', 'open_clip', 'pyarrow', 'pydantic', 'sklearn', 'tifffile', 'timm',
@@ -149,7 +150,7 @@ def test_the_recorder_explains_itself_without_ros_and_the_workstation():
     assert loaded & (HEAVY | WORKSTATION | ROS | {'rosbags'}) == {'pydantic'}
 
 
-@pytest.mark.parametrize('verb', ['extract', 'teach', 'curate', 'distill'])
+@pytest.mark.parametrize('verb', ['extract', 'teach', 'curate', 'distill', 'contrast'])
 def test_the_help_of_a_verb_loads_no_torch(verb):
     pytest.importorskip('pyarrow', reason='pyarrow is not installed')
     shown, loaded = shown_and_loaded(verb, '--help')
