@@ -83,6 +83,8 @@ class _Stream:
     gone: dict[int, _Gone] = field(default_factory=dict)
     newest_ns: int | None = None
     last_arrival_ns: int | None = None
+    # When it spoke first after a silence longer than the absence.
+    speaking_since_ns: int = 0
     timeline: int = 0
     waited_in_vain: bool = False
 
@@ -97,9 +99,10 @@ class Pairing(Generic[C, D]):
     stamp would cost a frame period of latency for every pair and is not done.
 
     An item without a counterpart is released alone `timeout_ns` after it arrived. Once an item has
-    waited in vain and the other stream has been silent for `absence_ns` (or was never heard),
-    nothing waits any more until the other stream speaks again. Because one wait in vain is
-    required, streams slower than `absence_ns` still pair.
+    waited in vain and the other stream has been silent for `absence_ns` while this one spoke (or
+    was never heard), nothing waits any more until the other stream speaks again. A silence of both
+    is no absence: recording may have paused. So a stream slower than `absence_ns` always waits,
+    and streams that slow still pair.
 
     Pairs are emitted when they are decided, not in the order of their stamps: a lone item that
     waited follows a newer match. A consumer that wants only the newest compares stamps within
@@ -210,9 +213,15 @@ class Pairing(Generic[C, D]):
             return pairs
         if stream.newest_ns is None or stamp_ns > stream.newest_ns:
             stream.newest_ns = stamp_ns
-        stream.last_arrival_ns = self._clock_ns
+        self._hear(stream)
         other.waited_in_vain = False
         return pairs + self._place(stream, other, stamp_ns, item)
+
+    def _hear(self, stream: _Stream) -> None:
+        last_ns = stream.last_arrival_ns
+        if last_ns is None or self._clock_ns - last_ns > self._absence_ns:
+            stream.speaking_since_ns = self._clock_ns
+        stream.last_arrival_ns = self._clock_ns
 
     def _place(
         self, stream: _Stream, other: _Stream, stamp_ns: int, item: Any,
@@ -299,7 +308,8 @@ class Pairing(Generic[C, D]):
             return deadline_ns
         if other.last_arrival_ns is None:
             return arrival_ns
-        return min(deadline_ns, other.last_arrival_ns + self._absence_ns)
+        silent_since_ns = max(other.last_arrival_ns, stream.speaking_since_ns)
+        return min(deadline_ns, silent_since_ns + self._absence_ns)
 
     def _longest_waiting(self) -> _Stream | None:
         """Return the stream whose oldest pending item is due first, None if nothing waits."""

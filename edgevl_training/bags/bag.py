@@ -20,7 +20,7 @@ from typing import Any
 
 from edgevl_training.bags.layout import bag_name, files_of, Metadata, open_file
 from edgevl_training.bags.messages import deserialize, TRANSFORMS, UnreadableMessage
-from edgevl_training.bags.order import merge, sort_nearly_sorted
+from edgevl_training.bags.order import merge
 from edgevl_training.bags.storage import (
     Channel,
     Deadline,
@@ -30,6 +30,7 @@ from edgevl_training.bags.storage import (
     RawMessage,
     StorageFile,
 )
+from edgevl_training.bags.time_order import messages_to_the_end
 from edgevl_training.bags.transforms import StaticTransforms
 from edgevl_training.errors import SourceError
 
@@ -37,6 +38,7 @@ from edgevl_training.errors import SourceError
 _LOOK_SECONDS = 5.0
 _TRANSFORMS_SECONDS = 5.0
 _MOST_LOSSES = 10_000
+_MOST_LISTED = 1000
 _FINGERPRINT_BYTES = 1 << 20
 
 
@@ -92,8 +94,9 @@ class Bag:
     """
     An open bag; made by `open_bag`.
 
-    ``topics`` are all of them, by name. ``losses`` grows while messages are read, and names each
-    loss once.
+    ``topics`` are all of them, by name. ``losses`` grows while messages are read. It names each
+    loss once, and of many that are alike (messages of a topic that are damaged) the first, with
+    the number of the others.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,7 +109,9 @@ class Bag:
         self.name = bag_name(path)
         self.losses: list[Loss] = []
         self._known_losses: set[Loss] = set()
-        self._paths, metadata = files_of(path, lambda what, why: self._lose('', what, why))
+        # Of each kind of losses the place in the list, the first and their number.
+        self._alike: dict[tuple[str, str], tuple[int, Loss, int]] = {}
+        self._paths, metadata = files_of(path, partial(self._lose, ''))
         self._sizes = [file.stat().st_size for file in self._paths]
         self.size_bytes = sum(self._sizes)
         # The readers of the pass through the bag that began last.
@@ -134,14 +139,16 @@ class Bag:
         found: Counter[str] = Counter()
         self._files = [open_file(path) for path in self._paths]
         for raw in merge([
-            (start_ns, partial(self._sorted, file, wanted))
+            (start_ns, partial(self._read, file, wanted))
             for start_ns, file in zip(self._starts_ns, self._files)
         ]):
             found[raw.channel.topic] += 1
             try:
                 message, size = deserialize(raw)
             except UnreadableMessage as error:
-                self._lose('', f'a message of {raw.channel.topic} at {raw.time_ns} ns', str(error))
+                name, why = raw.channel.topic, str(error)
+                self._lose('', f'a message of {name} at {raw.time_ns} ns', why,
+                           f'{name} {why.partition(":")[0]}')
                 continue
             yield BagMessage(raw.channel.topic, raw.time_ns, message, size)
         for topic in self.topics:
@@ -184,32 +191,33 @@ class Bag:
                 digest.update(stream.read(_FINGERPRINT_BYTES))
         return f'sha256:{digest.hexdigest()}'
 
-    def _sorted(self, file: StorageFile, names: Collection[str]) -> Iterator[RawMessage]:
-        return sort_nearly_sorted(self._read(file, names))
-
     def _read(self, file: StorageFile, names: Collection[str]) -> Iterator[RawMessage]:
-        try:
-            yield from file.messages(
-                names, lambda what, why: self._lose(file.path.name, what, why))
-        except SourceError:
-            raise
-        # Garbage may find a way past every check; the other files can still be read.
-        except Exception as error:
-            self._lose(file.path.name, f'what follows byte {file.position}',
-                       f'it cannot be read ({type(error).__name__}: {error})')
+        yield from messages_to_the_end(file, names, partial(self._lose, file.path.name))
         file.position = file.path.stat().st_size
 
-    def _lose(self, where: str, what: str, why: str) -> None:
+    def _lose(self, where: str, what: str, why: str, alike: str = '') -> None:
         loss = Loss(f'{self.name}/{where}' if self.path.is_dir() and where else
                     where or self.name, what, why)
         if loss in self._known_losses:
             return
-        if len(self.losses) < _MOST_LOSSES:
-            self.losses.append(loss)
+        if len(self._known_losses) < _MOST_LOSSES:
             self._known_losses.add(loss)
+        key = (where, alike or f'{what}: {why}')
+        place, first, count = self._alike.get(key, (len(self.losses), loss, 0))
+        if count:
+            self.losses[place] = replace(first, what=f'{first.what}, and {count} more like it')
+        elif len(self._alike) < _MOST_LISTED:
+            self.losses.append(loss)
         else:
-            more = int(self.losses.pop().what.split()[0]) if len(self.losses) > _MOST_LOSSES else 0
-            self.losses.append(Loss(self.name, f'{more + 1} more', 'too many to list'))
+            self._lose_unlisted()
+            return
+        self._alike[key] = place, first, count + 1
+
+    def _lose_unlisted(self) -> None:
+        more = 1
+        if len(self.losses) > len(self._alike):
+            more += int(self.losses.pop().what.split()[0])
+        self.losses.append(Loss(self.name, f'{more} more', 'too many to list'))
 
     def _look(self, metadata: Metadata) -> list[Topic]:
         """List the topics, and note when each file begins."""

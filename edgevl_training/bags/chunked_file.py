@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 import zlib
 
 from edgevl_training.bags.inflate import inflate
+from edgevl_training.bags.order import WINDOW_NS
 from edgevl_training.bags.storage import (
     Channel,
     Deadline,
@@ -27,6 +28,15 @@ from edgevl_training.bags.walk import ChunkData, Data, FileData, Gap, Grammar, R
 MAX_DECLARATION_BYTES = 16 << 20
 
 
+class IndexedChunk(NamedTuple):
+    """What an index says of a chunk: where it begins, its first and last time, its channels."""
+
+    position: int
+    start_ns: int
+    end_ns: int
+    numbers: Collection[int]
+
+
 class ChunkHeader(NamedTuple):
     """What is said of a chunk's content; a crc of 0 was not computed."""
 
@@ -39,11 +49,13 @@ class ChunkedFile(ABC):
     """
     A bag file that is a sequence of records, read from the front whatever its index says.
 
-    ``magic`` is how the file begins, ``record_name`` what its records are called.
+    ``magic`` is how the file begins, ``record_name`` what its records are called, ``index_op`` the
+    operation code of those behind a chunk that list its messages.
     """
 
     magic: bytes
     record_name: str
+    index_op: int
 
     def __init__(self, path: Path, channels: dict[int, Channel], grammar: Grammar) -> None:
         """Take the path; nothing is read yet."""
@@ -62,7 +74,7 @@ class ChunkedFile(ABC):
         """Give the messages of rare topics; only the chunks that hold some are read."""
         with self.path.open('rb') as stream:
             data, indexed = FileData(stream), False
-            for position, numbers in self._indexed_chunks(data):
+            for position, _, _, numbers in self._indexed_chunks(data):
                 if deadline.passed:
                     return
                 indexed = True
@@ -74,9 +86,34 @@ class ChunkedFile(ABC):
         if not indexed:
             yield from self.messages(topics, ignore, deadline)
 
+    def times(self, topics: Collection[str]) -> Iterator[tuple[str, int]]:
+        """Give topic and time of messages, if the times of chunks leave their order open."""
+        with self.path.open('rb') as stream:
+            data = FileData(stream)
+            if _in_order(self._indexed_chunks(data)):
+                return
+            wanted = {i: c.topic for i, c in self._channels.items() if c.topic in topics}
+            for chunk in self._indexed_chunks(data):
+                entries = self._entries_behind(data, chunk.position)
+                for _, number, time_ns in sorted(e for e in entries if e[1] in wanted):
+                    yield wanted[number], time_ns
+
+    def _entries_behind(self, data: Data, position: int) -> Iterator[tuple[int, int, int]]:
+        """Give place, channel number and time of the messages in a chunk."""
+        chunk = self._grammar.record(data, position)
+        record = self._grammar.record(data, chunk.end) if chunk and chunk.is_chunk else None
+        while record is not None and record.op == self.index_op:
+            if record.end - record.body <= MAX_DECLARATION_BYTES:
+                yield from self._entries_of(data, record)
+            record = self._grammar.record(data, record.end)
+
     @abstractmethod
-    def _indexed_chunks(self, data: Data) -> Iterator[tuple[int, Collection[int]]]:
-        """Give place and channel numbers of each chunk, where there is an index."""
+    def _indexed_chunks(self, data: Data) -> Iterator[IndexedChunk]:
+        """Give what is said of each chunk, where there is an index."""
+
+    @abstractmethod
+    def _entries_of(self, data: Data, record: Record) -> Iterator[tuple[int, int, int]]:
+        """Give place, channel number and time of the messages that a record lists."""
 
     @abstractmethod
     def _begin(self, data: Data) -> bool:
@@ -168,6 +205,16 @@ class ChunkedFile(ABC):
             lose(f'messages of channel {number}', 'nothing says what it is')
         elif record.end - record.body > MAX_MESSAGE_BYTES:
             lose(f'a message of {channel.topic} at {time_ns} ns',
-                 f'it is larger than {MAX_MESSAGE_BYTES} bytes')
+                 f'it is larger than {MAX_MESSAGE_BYTES} bytes', f'{channel.topic} too large')
         elif topics is None or channel.topic in topics:
             yield RawMessage(channel, time_ns, data.read(record.body, record.end))
+
+
+def _in_order(chunks: Iterable[IndexedChunk]) -> bool:
+    """Whether chunks are so short and so far in order that their messages must be, too."""
+    newest_ns = None
+    for chunk in chunks:
+        newest_ns = max(chunk.end_ns, newest_ns or chunk.end_ns)
+        if chunk.start_ns < newest_ns - WINDOW_NS:
+            return False
+    return True

@@ -1,10 +1,16 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which files make up a bag, and where there are bags."""
+"""
+Which files make up a bag, and where there are bags.
+
+A folder with metadata.yaml is one bag. In a folder without it, the parts that rosbag2 wrote of one
+recording (drive_0.mcap, drive_1.mcap, ...) are one bag, which goes by the path of the folder, or
+as folder/drive where the folder holds others too; every other file is a bag of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 import os
 from pathlib import Path, PurePath
@@ -16,13 +22,16 @@ from edgevl_training.bags.packed_file import PackedFile
 from edgevl_training.bags.ros1_file import Ros1File
 from edgevl_training.bags.sqlite_file import SqliteFile
 from edgevl_training.bags.storage import Channel, Lose, normalized, StorageFile
+from edgevl_training.bags.time_order import TimeOrderedFile
 from edgevl_training.errors import SourceError
 import yaml
 
 METADATA = 'metadata.yaml'
-# Files that are a bag by themselves, and those that are part of a folder.
-_ROS1_ENDINGS = ('.bag', '.bag.active')
+# Files that are always a bag by themselves, and those that may be part of one.
+_ROS1_ENDINGS = ('.bag', '.bag.active', '.bag.zstd')
 _ROS2_ENDINGS = ('.mcap', '.db3', '.mcap.zstd', '.db3.zstd')
+# How rosbag2 names the parts of a recording: from 0, without leading zeros, unlike dates.
+_PART = re.compile(r'(?P<recording>.+)_(?P<number>0|[1-9]\d*)\.(?:mcap|db3)(?:\.zstd)?')
 _MAX_METADATA_BYTES = 64 << 20
 _EXPECTED = (
     'expected a rosbag2 folder, an .mcap or .db3 file (also with .zstd), or a ROS 1 .bag file'
@@ -46,15 +55,15 @@ def find_bags(paths: Iterable[Path | str]) -> list[Path]:
     """
     Find the bags in some paths, sorted, each once.
 
-    A path is a bag (a folder with metadata.yaml or with .mcap or .db3 files directly inside, or a
-    file), or a folder with bags somewhere below.
+    A path is a bag, or a folder with bags at any depth. What lies in a folder is told by names
+    alone: a file or a folder that cannot be read is among the bags, and `open_bag` says why.
 
     :raises SourceError: a path holds none.
     """
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
         try:
-            bags = [path] if is_bag(path) else list(_below(path))
+            bags = list(_bags_at(path))
         except OSError as error:
             raise SourceError(
                 f'{path}: expected bags or folders of bags, found that the system refuses to list '
@@ -66,14 +75,6 @@ def find_bags(paths: Iterable[Path | str]) -> list[Path]:
         for bag in bags:
             found.setdefault(bag.resolve(), bag)
     return sorted(found.values())
-
-
-def is_bag(path: Path) -> bool:
-    """Whether a path is a bag by its name, or by the names of what it holds."""
-    if path.is_dir():
-        return (path / METADATA).is_file() or any(
-            file.name.endswith(_ROS2_ENDINGS) and file.is_file() for file in path.iterdir())
-    return path.is_file() and path.name.endswith(_ROS1_ENDINGS + _ROS2_ENDINGS)
 
 
 def bag_name(path: Path) -> str:
@@ -90,27 +91,26 @@ def files_of(path: Path, lose: Lose) -> tuple[list[Path], Metadata]:
     List the files of a bag in the order of recording, and read its metadata where it has some.
 
     :param lose: told of listed files that are not there, and of unreadable metadata.
-    :raises SourceError: there is no bag.
+    :raises SourceError: there is no bag, or more than one.
     """
-    if not is_bag(path):
-        raise SourceError(f'no bag at {path}: {_EXPECTED}; found {_what_is(path)}; '
-                          'check the path')
-    if path.is_file():
+    if path.is_file() and path.name.endswith(_ROS1_ENDINGS + _ROS2_ENDINGS):
         return [path], Metadata()
-    metadata = _read_metadata(path / METADATA, lose)
-    there = {file.name: file for file in path.iterdir()
-             if file.is_file() and file.name.endswith(_ROS2_ENDINGS)}
-    # An unpacked file counts for its packed form: packing may not have finished.
-    there = {name: file for name, file in there.items()
-             if not name.endswith('.zstd') or name.removesuffix('.zstd') not in there}
-    by_stem = {name.removesuffix('.zstd'): file for name, file in there.items()}
-    listed = list(dict.fromkeys(name.removesuffix('.zstd') for name in metadata.names))
-    for name in listed:
-        if name not in by_stem:
-            lose(f'all of {name}', f'{METADATA} lists the file, but it is not there')
-    # A recorder that was killed leaves files that its metadata does not list yet.
-    others = sorted(by_stem.keys() - set(listed), key=_natural)
-    return [by_stem[name] for name in [*listed, *others] if name in by_stem], metadata
+    if not path.exists() and (files := _parts_named(path)):
+        return files, Metadata()
+    if path.is_dir():
+        by_stem = _unpacked_first(path.iterdir())
+        if (path / METADATA).is_file():
+            return _files_by_metadata(path, by_stem, lose)
+        recordings = _recordings(path, by_stem)
+        if len(recordings) > 1:
+            raise SourceError(
+                f'{path}: expected one recording in a folder without {METADATA}, found '
+                f'{len(recordings)} ({", ".join(sorted(p.name for p in recordings)[:5])}); '
+                'name one of them')
+        if recordings:
+            return next(iter(recordings.values())), Metadata()
+    raise SourceError(
+        f'no bag at {path}: {_EXPECTED}; found {_what_is(path)}; check the path')
 
 
 def open_file(path: Path) -> StorageFile:
@@ -118,19 +118,96 @@ def open_file(path: Path) -> StorageFile:
     if path.name.endswith('.zstd'):
         return PackedFile(path, open_file)
     if path.name.endswith(_ROS1_ENDINGS):
-        return Ros1File(path)
-    return McapFile(path) if path.name.endswith('.mcap') else SqliteFile(path)
+        return TimeOrderedFile(path, Ros1File)
+    return TimeOrderedFile(path, McapFile if path.name.endswith('.mcap') else SqliteFile)
 
 
-def _below(path: Path) -> Iterable[Path]:
-    if not path.is_dir():
-        return
-    for folder, folders, files in os.walk(path):
+def _bags_at(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from _below(path)
+    elif path.is_file():
+        yield from [path] if path.name.endswith(_ROS1_ENDINGS + _ROS2_ENDINGS) else []
+    elif _parts_named(path):
+        yield path
+
+
+def _below(path: Path) -> Iterator[Path]:
+    # A folder that cannot be listed may be one bag of many.
+    unlisted: list[Path] = []
+    for name, folders, files in os.walk(path, onerror=lambda e: unlisted.append(Path(e.filename))):
         folders.sort()
-        if is_bag(Path(folder)):
-            folders.clear()
-            yield Path(folder)
-        yield from (Path(folder, file) for file in sorted(files) if file.endswith(_ROS1_ENDINGS))
+        folder = Path(name)
+        yield from (folder / file for file in sorted(files) if file.endswith(_ROS1_ENDINGS))
+        if METADATA in files:
+            yield folder
+        else:
+            recordings = _recordings(folder, _unpacked_first(folder / file for file in files))
+            yield from [folder] if _is_one_of_rosbag2(recordings) else recordings
+    if path in unlisted:
+        next(path.iterdir(), None)  # raises it again
+    yield from unlisted
+
+
+def _unpacked_first(paths: Iterable[Path]) -> dict[str, Path]:
+    """Give the files of rosbag2 by their names without .zstd."""
+    by_stem: dict[str, Path] = {}
+    # An unpacked file counts for its packed form: packing may not have finished.
+    for path in sorted(paths, key=lambda p: p.name.endswith('.zstd')):
+        if path.name.endswith(_ROS2_ENDINGS) and not path.is_dir():
+            by_stem.setdefault(path.name.removesuffix('.zstd'), path)
+    return by_stem
+
+
+def _recordings(folder: Path, by_stem: dict[str, Path]) -> dict[Path, list[Path]]:
+    """Tell the recordings in a folder without metadata apart: path and files of each."""
+    parts: dict[str, list[Path]] = {}
+    for stem in sorted(by_stem, key=_natural):
+        if part := _PART.fullmatch(stem):
+            parts.setdefault(part['recording'], []).append(by_stem[stem])
+    recordings = {}
+    for stem, path in sorted(by_stem.items()):
+        part = _PART.fullmatch(stem)
+        files = parts[part['recording']] if part else []
+        if part and len(files) > 1 and _belong_together(folder, part['recording'], files):
+            recordings[folder / part['recording']] = files
+        else:
+            recordings[path] = [path]
+    return recordings
+
+
+def _belong_together(folder: Path, recording: str, files: list[Path]) -> bool:
+    """Tell parts that rosbag2 wrote from other files with a number at the end."""
+    numbers = [part['number'] for file in files if (part := _PART.fullmatch(file.name))]
+    # Neither two formats nor another bag may go by the same path.
+    return '0' in numbers and len(set(numbers)) == len(files) and not (folder / recording).exists()
+
+
+def _is_one_of_rosbag2(recordings: dict[Path, list[Path]]) -> bool:
+    """Whether a folder holds nothing but a recording of rosbag2, which then goes by its name."""
+    if len(recordings) != 1:
+        return False
+    part = _PART.fullmatch(next(iter(recordings.values()))[0].name)
+    return part is not None and part['number'] == '0'
+
+
+def _parts_named(path: Path) -> list[Path]:
+    """List the parts of the recording that goes by the path of its files without numbers."""
+    if not path.parent.is_dir():
+        return []
+    return _recordings(path.parent, _unpacked_first(path.parent.iterdir())).get(path, [])
+
+
+def _files_by_metadata(
+    folder: Path, by_stem: dict[str, Path], lose: Lose
+) -> tuple[list[Path], Metadata]:
+    metadata = _read_metadata(folder / METADATA, lose)
+    listed = list(dict.fromkeys(name.removesuffix('.zstd') for name in metadata.names))
+    for name in listed:
+        if name not in by_stem:
+            lose(f'all of {name}', f'{METADATA} lists the file, but it is not there')
+    # A recorder that was killed leaves files that its metadata does not list yet.
+    others = sorted(by_stem.keys() - set(listed), key=_natural)
+    return [by_stem[name] for name in [*listed, *others] if name in by_stem], metadata
 
 
 def _what_is(path: Path) -> str:

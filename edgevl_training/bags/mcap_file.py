@@ -10,12 +10,17 @@ generator as well; mcap all messages where there is no index).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 import struct
 from typing import Any
 
-from edgevl_training.bags.chunked_file import ChunkedFile, ChunkHeader, MAX_DECLARATION_BYTES
+from edgevl_training.bags.chunked_file import (
+    ChunkedFile,
+    ChunkHeader,
+    IndexedChunk,
+    MAX_DECLARATION_BYTES,
+)
 from edgevl_training.bags.mcap_records import declares, MAGIC, McapGrammar, parse
 from edgevl_training.bags.storage import Channel, Deadline, first_messages, Look, normalized
 from edgevl_training.bags.walk import Data, FileData, Record
@@ -30,6 +35,7 @@ class McapFile(ChunkedFile):
 
     magic = MAGIC
     record_name = 'mcap record'
+    index_op = Opcode.MESSAGE_INDEX
 
     def __init__(self, path: Path) -> None:
         """Take the path; nothing is read yet."""
@@ -51,14 +57,21 @@ class McapFile(ChunkedFile):
         firsts = first_messages(self, [c for c in channels if c.count], deadline)
         return Look(channels, firsts, statistics.message_start_time, counted=bool(counts))
 
-    def _indexed_chunks(self, data: Data) -> Iterator[tuple[int, Collection[int]]]:
+    def _indexed_chunks(self, data: Data) -> Iterator[IndexedChunk]:
         self._read_summary(data)
         for op, content in _summary(data):
             index = parse(mcap.records.ChunkIndex, content) if op == Opcode.CHUNK_INDEX else None
             if index is not None:
                 # Some writers leave out what a chunk holds.
                 numbers = index.message_index_offsets.keys() or self._channels.keys()
-                yield index.chunk_start_offset, numbers
+                yield IndexedChunk(
+                    index.chunk_start_offset, index.message_start_time, index.message_end_time,
+                    numbers)
+
+    def _entries_of(self, data: Data, record: Record) -> Iterator[tuple[int, int, int]]:
+        index = parse(mcap.records.MessageIndex, data.read(record.body, record.end))
+        if index is not None:
+            yield from ((place, index.channel_id, time_ns) for time_ns, place in index.records)
 
     def _begin(self, data: Data) -> bool:
         self._read_summary(data)

@@ -12,24 +12,30 @@ from itertools import count
 from edgevl_training.bags.storage import RawMessage
 
 # Recorders write what they receive at once or buffer it for moments.
-_WINDOW_NS = 1_000_000_000
+WINDOW_NS = 1_000_000_000
 _WINDOW_BYTES = 64 << 20
 
 Part = tuple[int | None, Callable[[], Iterator[RawMessage]]]
 
 
-def sort_nearly_sorted(messages: Iterable[RawMessage]) -> Iterator[RawMessage]:
+def sort_nearly_sorted(
+    messages: Iterable[RawMessage], ran_back_by: Callable[[int], None] | None = None
+) -> Iterator[RawMessage]:
     """
     Sort messages that are out of order by less than a second and 64 MiB.
 
     Where time runs further back (the clock was set), the order of the file stands.
+
+    :param ran_back_by: told then by how many nanoseconds.
     """
     held: list[tuple[int, int, RawMessage]] = []
     held_bytes = 0
     for number, message in enumerate(messages):
-        ran_back = bool(held) and message.time_ns < held[0][0] - _WINDOW_NS
+        ran_back = bool(held) and message.time_ns < held[0][0] - WINDOW_NS
+        if ran_back and ran_back_by:
+            ran_back_by(max(held)[0] - message.time_ns)
         while held and (
-            ran_back or held_bytes > _WINDOW_BYTES or held[0][0] <= message.time_ns - _WINDOW_NS
+            ran_back or held_bytes > _WINDOW_BYTES or held[0][0] <= message.time_ns - WINDOW_NS
         ):
             oldest = heapq.heappop(held)[2]
             held_bytes -= len(oldest.data)

@@ -9,16 +9,22 @@ and holds an entry for every message in memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 import struct
 
-from edgevl_training.bags.chunked_file import ChunkedFile, ChunkHeader, MAX_DECLARATION_BYTES
+from edgevl_training.bags.chunked_file import (
+    ChunkedFile,
+    ChunkHeader,
+    IndexedChunk,
+    MAX_DECLARATION_BYTES,
+)
 from edgevl_training.bags.ros1_records import (
     BAG_HEADER,
     CHUNK_INFO,
     CONNECTION,
+    INDEX,
     MAGIC,
     MESSAGE,
     parse_header,
@@ -29,6 +35,7 @@ from edgevl_training.bags.walk import Data, FileData, Record
 
 _TIME = struct.Struct('<II')
 _COUNT = struct.Struct('<II')
+_ENTRY = struct.Struct('<8sI')  # time, place in the chunk
 
 
 class Ros1File(ChunkedFile):
@@ -36,6 +43,7 @@ class Ros1File(ChunkedFile):
 
     magic = MAGIC
     record_name = 'record of a ROS 1 bag'
+    index_op = INDEX
 
     def __init__(self, path: Path) -> None:
         """Take the path; nothing is read yet."""
@@ -46,8 +54,8 @@ class Ros1File(ChunkedFile):
         counts: dict[int, int] = {}
         start_ns = None
         with self.path.open('rb') as stream:
-            for _, first_ns, in_chunk in self._index(FileData(stream)):
-                start_ns = first_ns if start_ns is None else min(start_ns, first_ns)
+            for chunk, in_chunk in self._index(FileData(stream)):
+                start_ns = min(chunk.start_ns, start_ns or chunk.start_ns)
                 for i, count in in_chunk.items():
                     counts[i] = counts.get(i, 0) + count
         if not counts:
@@ -56,9 +64,14 @@ class Ros1File(ChunkedFile):
         firsts = first_messages(self, [c for c in channels if c.count], deadline)
         return Look(channels, firsts, start_ns, counted=True)
 
-    def _indexed_chunks(self, data: Data) -> Iterator[tuple[int, Collection[int]]]:
-        for position, _, in_chunk in self._index(data):
-            yield position, in_chunk
+    def _indexed_chunks(self, data: Data) -> Iterator[IndexedChunk]:
+        return (chunk for chunk, _ in self._index(data))
+
+    def _entries_of(self, data: Data, record: Record) -> Iterator[tuple[int, int, int]]:
+        content = data.read(record.body, record.end)
+        number = int.from_bytes(record.fields[b'conn'], 'little')
+        for time, place in _ENTRY.iter_unpack(content[:len(content) // 12 * 12]):
+            yield place, number, _nanoseconds(time)
 
     def _begin(self, data: Data) -> bool:
         return sum(1 for _ in self._index(data)) > 0
@@ -76,8 +89,8 @@ class Ros1File(ChunkedFile):
         number = int.from_bytes(record.fields[b'conn'], 'little')
         return number, _nanoseconds(record.fields[b'time'])
 
-    def _index(self, data: Data) -> Iterator[tuple[int, int, dict[int, int]]]:
-        """Give place, first time and number of messages by connection of each chunk."""
+    def _index(self, data: Data) -> Iterator[tuple[IndexedChunk, dict[int, int]]]:
+        """Give what is said of each chunk, with the number of messages by connection."""
         header = self._grammar.record(data, len(MAGIC))
         if header is None or header.op != BAG_HEADER:
             return
@@ -92,7 +105,10 @@ class Ros1File(ChunkedFile):
                 content = data.read(record.body, record.end)
                 counts = dict(_COUNT.iter_unpack(content[:len(content) // 8 * 8]))
                 place = int.from_bytes(record.fields[b'chunk_pos'], 'little')
-                yield place, _nanoseconds(record.fields.get(b'start_time', b'')), counts
+                start_ns, end_ns = (
+                    _nanoseconds(record.fields.get(name, b''))
+                    for name in (b'start_time', b'end_time'))
+                yield IndexedChunk(place, start_ns, end_ns, counts), counts
             position = record.end
 
     def _declare(self, data: Data, record: Record) -> None:

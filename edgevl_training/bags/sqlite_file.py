@@ -5,17 +5,20 @@ An SQLite file of a rosbag2, whole or damaged.
 
 It is read in the order of its rows, which is the order of recording but for little: the reader of
 `rosbags` sorts by time, which without an index copies the whole file, and counts all rows first.
+Where the index of times shows that the rows are in another order, it is read topic by topic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
+from itertools import groupby
 from pathlib import Path
 import sqlite3
 from typing import Any
 from urllib.parse import quote
 
+from edgevl_training.bags.order import WINDOW_NS
 from edgevl_training.bags.sqlite_pages import Pages, Row, rows_of
 from edgevl_training.bags.storage import (
     Channel,
@@ -86,6 +89,17 @@ class SqliteFile:
             if deadline is None or not deadline.passed:
                 yield from self._salvage(channels, wanted, last, lose, deadline, str(error))
 
+    def times(self, topics: Collection[str]) -> Iterator[tuple[str, int]]:
+        """Give topic and time of messages, if the index of times leaves their order open."""
+        channels = self._channels()
+        with suppress(*_ERRORS), closing(self._connect(None)) as database:
+            if self._size > _COUNTED_BYTES and _in_order(database):
+                return
+            rows = database.execute('SELECT topic_id, timestamp FROM messages ORDER BY rowid')
+            for number, time_ns in rows:
+                if number in channels and channels[number].topic in topics:
+                    yield channels[number].topic, time_ns
+
     def sparse(self, topics: Collection[str], deadline: Deadline) -> Iterator[RawMessage]:
         """Give the messages of rare topics in the order of the file, until the deadline."""
         return self.messages(topics, ignore, deadline)
@@ -139,11 +153,12 @@ class SqliteFile:
                     lose(f'messages {following} to {rowid - 1}', 'their rows are not there')
                 following = rowid + 1
                 if topic not in channels or not isinstance(time_ns, int):
-                    lose(f'message {rowid}', 'its row is damaged, or nothing says what it is')
+                    lose(f'message {rowid}', 'its row is damaged, or nothing says what it is',
+                         'damaged rows')
                 elif isinstance(data, bytes):
                     yield rowid, RawMessage(channels[topic], time_ns, data)
                 elif topic in wanted:
-                    lose(f'message {rowid}', 'its row is damaged')
+                    lose(f'message {rowid}', 'its row is damaged', f'damaged rows of {topic}')
 
     def _salvage(
         self, channels: dict[int, Channel], wanted: list[int], last: int, lose: Lose,
@@ -169,6 +184,28 @@ class SqliteFile:
             lose('an unknown number of messages, if any', f'the file is damaged ({why})')
 
 
+def _in_order(database: sqlite3.Connection) -> bool:
+    """
+    Whether rows lie so far in the order of time that none is out of it by the window.
+
+    Only the index that rosbag2 makes is read: rows lie beside the images, which are large.
+
+    :raises sqlite3.OperationalError: there is no such index.
+    """
+    rows = database.execute(
+        'SELECT timestamp, rowid FROM messages INDEXED BY timestamp_idx ORDER BY timestamp')
+    # Of the half windows before the last one, and of the last one.
+    newest = newest_of_last = last = 0
+    for half, moment in groupby(rows, key=lambda row: 2 * row[0] // WINDOW_NS):
+        numbers = [rowid for _, rowid in moment]
+        if half > last + 1:
+            newest = max(newest, newest_of_last)
+        if min(numbers) < newest:
+            return False
+        newest, newest_of_last, last = max(newest, newest_of_last), max(numbers), half
+    return True
+
+
 def _salvaged_message(
     row: Row, channels: dict[int, Channel], lose: Lose
 ) -> Iterator[RawMessage]:
@@ -178,7 +215,8 @@ def _salvaged_message(
         return
     columns = row.whole(MAX_MESSAGE_BYTES)
     if columns is None or not isinstance(columns[3], bytes):
-        lose(f'a message of {channel.topic} at {time_ns} ns', 'a part of it is damaged or missing')
+        lose(f'a message of {channel.topic} at {time_ns} ns',
+             'a part of it is damaged or missing', f'{channel.topic} in part')
     else:
         yield RawMessage(channel, time_ns, columns[3])
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 import time
@@ -18,8 +18,18 @@ IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
 MAX_MESSAGE_BYTES = 256 << 20
 MAX_CHUNK_BYTES = 512 << 20
 
-# Told what is lost of a file and why.
-Lose = Callable[[str, str], None]
+
+class Lose(Protocol):
+    """Told what is lost of a file."""
+
+    def __call__(self, what: str, why: str, alike: str = '') -> None:
+        """
+        Take a loss.
+
+        :param alike: what losses have in common of which the first is named and the others are
+            counted; empty for one that is named by itself.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,15 @@ class StorageFile(Protocol):
         """Give the messages of some topics in the order of the file, reading it from the front."""
         ...
 
+    def times(self, topics: Collection[str]) -> Iterator[tuple[str, int]]:
+        """
+        Give topic and time of messages in the order of the file, from its index.
+
+        Gives nothing where there is no index, or where it shows at a glance that the order of the
+        file is that of time.
+        """
+        ...
+
     def sparse(self, topics: Collection[str], deadline: Deadline) -> Iterator[RawMessage]:
         """
         Give the messages of rare topics in the order of the file, until the deadline.
@@ -108,7 +127,7 @@ def normalized(msgtype: str) -> str:
     return f'{package}/msg/{name}' if slash and '/' not in name else msgtype
 
 
-def ignore(_what: str, _why: str) -> None:
+def ignore(what: str, why: str, alike: str = '') -> None:
     """Pass over damage in silence."""
 
 

@@ -13,35 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgevl_ros.core.encodings import (
-    check_compressed_depth,
-    check_depth,
-    decode_color,
-    decode_compressed_depth,
-    decode_depth,
-    encode_depth,
-    unpack_with_numpy,
-)
 from edgevl_ros.core.pairing import Pair, Pairing, PairingCounts
 from edgevl_training.bags import BagMessage, find_topics, Loss, open_bag, Topic
+from edgevl_training.bags.topics import image_topics, is_depth
 from edgevl_training.bags.transforms import transform_between
 from edgevl_training.dataset import SecondModality
 from edgevl_training.errors import SourceError
+from edgevl_training.sources.message_pictures import color_picture, depth_picture
 from edgevl_training.sources.source import (
-    EncodedPicture,
     LatePicture,
     Lose,
-    PlainPicture,
     SourcePair,
 )
-import numpy as np
 
 _NANOSECONDS = 1_000_000_000
-# Before its payload, compressedDepth has a header of this size, and a PNG begins like this.
-_DEPTH_HEADER_BYTES = 12
-_PNG = b'\x89PNG'
 # Messages that wait: the largest wait at the fastest camera.
 _CAPACITY = 256
+_MOST_TOPICS_NAMED = 20
 _DROPPED = {
     'duplicate': 'stamp seen before',
     'late': 'came after its partner was given up',
@@ -79,8 +67,8 @@ class BagSource:
     """
     The pairs of one bag.
 
-    ``notes`` (what a person should know of the bag) and ``losses`` (its damages) are complete once
-    `pairs` has ended.
+    ``topics`` names those taken: ``rgb``, and ``depth`` or None. ``notes`` (what a person should
+    know of the bag) and ``losses`` (its damages) are complete once `pairs` has ended.
     """
 
     def __init__(
@@ -100,6 +88,9 @@ class BagSource:
         self._bag = open_bag(path)
         self.size_bytes = self._bag.size_bytes
         self._color, self._depth = self._choose_topics()
+        self.topics = {
+            'rgb': self._color.name, 'depth': self._depth.name if self._depth else None}
+        self._note_choice()
         self._registered: dict[tuple[str, str], str | None] = {}
         self._pairing: Pairing[_Image, _Image] = Pairing(
             tolerance_ns=round(options.max_skew_s * _NANOSECONDS),
@@ -142,6 +133,24 @@ class BagSource:
                 'to take colour alone, or --depth-topic'
             )
         return color, depth
+
+    def _note_choice(self) -> None:
+        options, taken = self._options, {*self.topics.values()}
+        if options.rgb_topic and (options.depth_topic or self._depth is None):
+            return
+        others = [
+            topic.name for topic in image_topics(self._bag.topics)
+            if topic.name not in taken and not (self._depth is None and is_depth(topic))
+        ]
+        if others:
+            more = len(others) - _MOST_TOPICS_NAMED
+            self._note(
+                f'colour is taken from {self._color.name}'
+                f'{f" and depth from {self._depth.name}" if self._depth else ""}, not from '
+                f'{", ".join(others[:_MOST_TOPICS_NAMED])}'
+                f'{f" and {more} more topics" if more > 0 else ""} (--rgb-topic'
+                f'{" and --depth-topic name" if self._depth else " names"} what is taken)'
+            )
 
     def _add(self, message: BagMessage, lose: Lose) -> list[Pair[_Image, _Image]]:
         """Pair a message; those that pairing drops are lost."""
@@ -199,6 +208,13 @@ class BagSource:
         frames = color.frame_id, depth.frame_id
         if frames[0] == frames[1]:
             return None
+        if not all(frames):
+            nameless, other = (depth, color) if frames[0] else (color, depth)
+            self._note(
+                f'{nameless.topic.name} has images without a frame; it is taken to be '
+                f"'{other.frame_id}', that of {other.topic.name}"
+            )
+            return None
         if frames not in self._registered:
             reason = self._look_at(*frames)
             if reason and not self._registered:
@@ -226,41 +242,6 @@ class BagSource:
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
-
-
-def color_picture(message: Any) -> EncodedPicture | PlainPicture:
-    """
-    Take the picture out of a colour message; what was compressed is not looked at yet.
-
-    :raises BadImage: when the structure of a raw one is wrong.
-    """
-    if hasattr(message, 'encoding'):
-        return PlainPicture(decode_color(message))
-    data = bytes(message.data)
-    return EncodedPicture(data, 'png' if data.startswith(_PNG) else 'jpeg')
-
-
-def depth_picture(message: Any) -> EncodedPicture | PlainPicture:
-    """
-    Take the picture out of a depth message, in millimetres.
-
-    :raises BadImage: when its structure is wrong, or it cannot be decoded.
-    """
-    if hasattr(message, 'encoding'):
-        check_depth(message)
-        if message.encoding == '32FC1':
-            return PlainPicture(_millimetres(decode_depth(message)))
-        return PlainPicture(unpack_with_numpy(message).astype(np.uint16))
-    check_compressed_depth(message)
-    stream = bytes(message.data[_DEPTH_HEADER_BYTES:])
-    if stream.startswith(_PNG) and not message.format.startswith('32FC1'):
-        return EncodedPicture(stream, 'png')
-    return PlainPicture(_millimetres(decode_compressed_depth(message)))
-
-
-def _millimetres(metres: Any) -> Any:
-    encoded = encode_depth(metres)
-    return np.frombuffer(encoded.data, np.uint16).reshape(encoded.height, encoded.width)
 
 
 def _described(transform: Any) -> str:

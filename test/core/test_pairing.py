@@ -143,7 +143,48 @@ def test_slow_streams_pair_again_soon_after_one_lost_message() -> None:
         if index != 3:
             pairing.add_depth(now + MS, 'd', now + 10 * MS)
     assert pairing.counts == PairingCounts(
-        matched=18, lone_color=2, lone_depth=0, duplicate=0, late=1, overflow=0, time_jumps=0)
+        matched=19, lone_color=1, lone_depth=0, duplicate=0, late=0, overflow=0, time_jumps=0)
+
+
+def test_nothing_is_lost_after_a_pause_of_both_streams() -> None:
+    pairing = make()
+    for burst in range(6):
+        for index in range(5):
+            now = burst * 3 * S + index * PERIOD
+            pairing.add_color(now, 'c', now)
+            if index < 4:
+                pairing.add_depth(now + 4 * MS, 'd', now)
+    pairing.flush()
+    assert pairing.counts == PairingCounts(
+        matched=24, lone_color=6, lone_depth=0, duplicate=0, late=0, overflow=0, time_jumps=0)
+
+
+def test_one_frame_in_two_has_no_depth_and_recording_pauses_after_each_two() -> None:
+    pairing = make()
+    for index in range(20):
+        now = index * 5 * S
+        pairing.add_color(now, 'lone', now + 2 * MS)
+        pairing.add_color(now + 33 * MS, 'c', now + 35 * MS)
+        pairing.add_depth(now + 36 * MS, 'd', now + 66 * MS)
+    pairing.flush()
+    assert pairing.counts.matched == 20
+    assert pairing.counts.lone_color == 20
+
+
+def test_after_a_pause_of_both_a_stream_that_stays_away_is_waited_for_one_absence() -> None:
+    pairing = make()
+    pairing.add_color(0, 'c', 0)
+    pairing.poll(S)  # waits in vain
+    pairing.add_depth(S, 'd', S)
+    pairing.poll(2 * S)
+    resumed, waited = 60 * S, {}
+    for now in range(resumed, resumed + 3 * S, MS):
+        pairs = pairing.poll(now)
+        if now % PERIOD == 0:
+            pairs += pairing.add_color(now, 'c', now)
+        waited.update({pair.stamp_ns: now - pair.stamp_ns for pair in pairs})
+    assert {t for stamp, t in waited.items() if stamp < resumed + S - TIMEOUT} == {TIMEOUT}
+    assert {t for stamp, t in waited.items() if stamp > resumed + S + PERIOD} == {0}
 
 
 def test_a_counterpart_that_comes_after_the_release_is_late() -> None:
@@ -326,6 +367,33 @@ def test_synchronous_streams_with_jitter_below_the_tolerance_pair_completely(
     assert sorted(pair.color for pair in pairs) == list(range(frames))  # type: ignore[type-var]
     assert all(pair.color == pair.depth for pair in pairs)
     assert pairing.counts == PairingCounts(frames, 0, 0, 0, 0, 0, 0)
+
+
+@given(
+    st.lists(st.tuples(
+        st.integers(S // MS + 1, 20_000),
+        st.lists(st.sampled_from(['both', 'color', 'depth']), min_size=1, max_size=6)),
+        max_size=12),
+    st.booleans())
+def test_a_recording_in_bursts_pairs_whatever_is_complete(
+    bursts: list[tuple[int, list[str]]], depth_first: bool,
+) -> None:
+    pairing: Pairing[int, int] = make()
+    # Both streams are known to exist.
+    pairing.add_color(-60 * S, -1, 0)
+    pairing.add_depth(-60 * S, -1, 0)
+    now, frame, matched, complete = 0, 0, [], []
+    for pause_ms, kinds in bursts:
+        now += pause_ms * MS
+        for kind in kinds:
+            now, frame = now + PERIOD, frame + 1
+            if kind == 'both':
+                complete.append(frame)
+            for stream in ('depth', 'color') if depth_first else ('color', 'depth'):
+                if kind in (stream, 'both'):
+                    pairs = getattr(pairing, f'add_{stream}')(now, frame, now)
+                    matched += [p.color for p in pairs if p.color == p.depth]
+    assert matched == complete
 
 
 @given(st.data())

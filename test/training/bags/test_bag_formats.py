@@ -4,14 +4,15 @@
 import errno
 import io
 from pathlib import Path
+import sqlite3
 import tempfile
 
-from edgevl_training.bags import Loss, open_bag
+from edgevl_training.bags import open_bag
 from edgevl_training.bags.packed_file import _write
 from edgevl_training.errors import SourceError
 import numpy as np
 import pytest
-from rosbags.rosbag2 import CompressionMode
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from support.made_bags import (
     expected,
     FORMATS,
@@ -69,13 +70,15 @@ def test_garbage_for_metadata_is_named_and_not_needed(tmp_path: Path):
 
 def test_files_follow_their_times_where_no_metadata_gives_an_order(tmp_path: Path):
     made = frames(range(12))
+    (tmp_path / 'metadata.yaml').touch()
     write_mcap(tmp_path / 'a_evening.mcap', made[18:])
     write_mcap(tmp_path / 'b_morning.mcap', made[:18])
     assert read(open_bag(tmp_path)) == expected(made)
 
 
-def test_two_recordings_of_one_drive_are_merged(tmp_path: Path):
+def test_files_of_a_bag_that_were_recorded_at_once_are_merged(tmp_path: Path):
     made = frames(range(12))
+    (tmp_path / 'metadata.yaml').touch()
     for name in ('rgb', 'depth'):
         write_mcap(tmp_path / f'{name}.mcap', [m for m in made if m[0] == f'/{name}'])
     assert read(open_bag(tmp_path)) == expected(made)
@@ -130,8 +133,9 @@ def test_an_unknown_type_is_a_loss(tmp_path: Path):
             for t, k, *rest in frames(range(3))]
     bag = open_bag(write_mcap(tmp_path / 'drive.mcap', made))
     assert read(bag, ['/rgb', '/text']) == expected(made, ['/rgb'])
-    assert len(bag.losses) == 3
-    assert all('fleet_msgs/msg/Secret' in loss.why for loss in bag.losses)
+    (loss,) = bag.losses
+    assert loss.what.endswith('ns, and 2 more like it')
+    assert 'fleet_msgs/msg/Secret' in loss.why
 
 
 def test_a_message_that_is_no_image_is_a_loss_not_an_error(tmp_path: Path):
@@ -143,13 +147,29 @@ def test_a_message_that_is_no_image_is_a_loss_not_an_error(tmp_path: Path):
     assert '/rgb' in bag.losses[0].what
 
 
-def test_losses_are_listed_once_and_their_list_is_bounded(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr('edgevl_training.bags.bag._MOST_LOSSES', 3)
+def test_losses_that_are_alike_are_counted_by_topic_and_reason(tmp_path: Path):
     made = [(*m[:4], b'') for m in frames(range(5))]
     bag = open_bag(write_mcap(tmp_path / 'drive.mcap', made))
-    assert read(bag) == []
+    for _ in range(2):
+        assert read(bag) == []
+        assert [loss.what.split(' at ')[0] for loss in bag.losses] == [
+            'a message of /rgb', 'a message of /depth']
+        assert all(loss.what.endswith(', and 4 more like it') for loss in bag.losses)
+
+
+def test_losses_are_listed_once_and_their_list_is_bounded(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr('edgevl_training.bags.bag._MOST_LISTED', 3)
+    path = write_ros2(tmp_path / 'drive', frames(range(10)), StoragePlugin.SQLITE3)
+    with sqlite3.connect(path / 'drive.db3') as database:
+        database.execute('DELETE FROM messages WHERE id % 3 = 0 AND id < 29')
+    database.close()
+    bag = open_bag(path)
+    for _ in range(2):
+        read(bag)
     assert len(bag.losses) == 4
-    assert bag.losses[-1] == Loss('drive', '7 more', 'too many to list')
+    assert [loss.what for loss in bag.losses[:3]] == [
+        'messages 3 to 3', 'messages 6 to 6', 'messages 9 to 9']
+    assert bag.losses[-1].why == 'too many to list'
 
 
 def test_big_messages_that_compress_well_come_back(tmp_path: Path):
