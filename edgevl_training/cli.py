@@ -18,7 +18,7 @@ VERBS = {
     'teach': ('edgevl_training.teach', 'pairs -> teacher embeddings of their colour images'),
     'curate': ('edgevl_training.curate', 'pairs + embeddings -> confident, labelled, split pairs'),
     'distill': ('edgevl_training.distill', 'curated pairs -> a student of both modalities'),
-    'contrast': ('edgevl_training.contrast', 'curated pairs + that student -> the same, trained for INT8'),
+    'contrast': ('edgevl_training.contrast', 'that student -> the same, trained for INT8'),
 }
 
 _ROS_PACKAGES = (

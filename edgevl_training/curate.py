@@ -27,7 +27,7 @@ from edgevl_training.curation.selection import KEPT, REASONS, select, Selection
 from edgevl_training.curation.splits import split_pairs, SPLITS, Splits
 from edgevl_training.curation.superset import read_superset
 from edgevl_training.curation.write import write_decisions, write_kept, write_superset
-from edgevl_training.dataset import Shard, shards_of
+from edgevl_training.dataset import check_shards, Shard, shards_of
 from edgevl_training.errors import DatasetError, TeacherError
 from edgevl_training.output import MANIFEST, OutputFolder, read_manifest
 from edgevl_training.progress import progress
@@ -66,6 +66,7 @@ def run(arguments: list[str]) -> int:
     }
     with OutputFolder(recipe.out, 'curate', purpose) as output:
         if output.finished:
+            check_shards(recipe.out, read_manifest(recipe.out, 'curate'))
             print(f'{recipe.out}: finished earlier, nothing to do')
         else:
             output.finish(_curate(recipe, inputs, phrases, purpose))

@@ -13,7 +13,8 @@ images, embedding, pseudo-label and split (`curated_schema`). Any engine that re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from edgevl_training.output import atomic, PARTIAL
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+# What the column 'depth' holds, kept by every shard itself.
+SECOND_MODALITY = b'edgevl.second_modality'
 # Small enough that a reader's memory does not grow with the shard.
 _ROW_GROUP_ROWS = 64
 
@@ -32,6 +35,8 @@ PAIRS = pa.schema([
     pa.field('pair_id', pa.string(), nullable=False),
     # The bag, folder, scene or archive that the pair comes from.
     pa.field('bag', pa.string(), nullable=False),
+    # The file of the colour picture, relative to what was extracted; of a bag, the colour topic.
+    pa.field('item', pa.string(), nullable=False),
     # Counts the jumps back in time (looped recordings) before this pair.
     pa.field('timeline', pa.int32(), nullable=False),
     # Header stamps in nanoseconds; for still images a count of seconds in the order of names.
@@ -46,7 +51,9 @@ PAIRS = pa.schema([
     pa.field('color_format', pa.string(), nullable=False),
     pa.field('color_width', pa.int32(), nullable=False),
     pa.field('color_height', pa.int32(), nullable=False),
-    # 16-bit PNG; what a count means is in the manifest (`SecondModality`). Null: colour only.
+    # 16-bit PNG: depth in millimetres, 0 for no reading, and 65534 for all that is farther; of
+    # another camera its counts (`SecondModality`, in the manifest and the shard). Null: no such
+    # picture.
     pa.field('depth', pa.binary()),
     pa.field('depth_width', pa.int32()),
     pa.field('depth_height', pa.int32()),
@@ -89,7 +96,7 @@ def curated_schema(dim: int) -> pa.Schema:
 @dataclass(frozen=True)
 class SecondModality:
     """
-    What the counts of the 16-bit images in the column ``depth`` mean.
+    What the counts of second pictures mean, as a source gives them or a shard stores them.
 
     ``name`` is depth, or what else the second camera sees (swir, thermal, nir). A count times
     ``scale`` is metres for depth, and full scale = 1.0 for others. ``missing`` are the counts that
@@ -100,6 +107,26 @@ class SecondModality:
     unit: str = 'm'
     scale: float = 0.001
     missing: tuple[int, ...] = (0, 65535)
+
+    @property
+    def stored(self) -> SecondModality:
+        """Give what the counts in a shard mean: depth is always in millimetres."""
+        return SecondModality() if self.name == 'depth' else self
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        return f'{self.name} ({self.scale:.6g} {self.unit} a count)'
+
+
+def described(schema: pa.Schema, modality: SecondModality | None) -> pa.Schema:
+    """
+    Let a schema say what the second pictures mean, for who has only a shard.
+
+    :param modality: None where there are no second pictures.
+    """
+    if modality is None:
+        return schema
+    return schema.with_metadata({SECOND_MODALITY: json.dumps(asdict(modality), sort_keys=True)})
 
 
 @dataclass(frozen=True)
@@ -180,6 +207,7 @@ def shards_of(folder: Path, manifest: dict[str, Any]) -> list[Shard]:
 
     :raises DatasetError: when the manifest names a file that is not there or not inside.
     """
+    remedy = _remedy(folder, manifest)
     shards = []
     for entry in manifest.get('shards', []):
         try:
@@ -188,9 +216,39 @@ def shards_of(folder: Path, manifest: dict[str, Any]) -> list[Shard]:
         except (FileNameError, TypeError) as error:
             raise DatasetError(f'{folder}: unusable shard {entry!r}: {error}') from error
         if not path.is_file():
-            raise DatasetError(f'{path}: expected the shard that the manifest lists, found none')
+            raise DatasetError(
+                f'{path}: expected the shard that the manifest lists, found none; {remedy}'
+            )
         shards.append(shard)
     return shards
+
+
+def check_shards(folder: Path, manifest: dict[str, Any]) -> None:
+    """
+    See that every shard of a finished data set is there with its rows; no image is read.
+
+    :raises DatasetError: naming the shard that is missing or damaged.
+    """
+    for shard in shards_of(folder, manifest):
+        path = folder / shard.name
+        try:
+            rows = pq.read_metadata(path).num_rows
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(
+                f'{path}: cannot be read as Parquet: {error}; {_remedy(folder, manifest)}'
+            ) from error
+        if rows != shard.rows:
+            raise DatasetError(
+                f'{path}: expected the {shard.rows} rows that the manifest counts, found {rows}; '
+                f'{_remedy(folder, manifest)}'
+            )
+
+
+def _remedy(folder: Path, manifest: Mapping[str, Any]) -> str:
+    return (
+        f'copy it back if you can, or remove {folder} and make it anew with '
+        f'"edgevl {manifest.get("verb", "")}"'
+    )
 
 
 def read_batches(
@@ -205,7 +263,10 @@ def read_batches(
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             names = set(file.schema_arrow.names)
             if columns and (absent := [name for name in columns if name not in names]):
-                raise DatasetError(f'{path}: expected the columns {absent}, found {sorted(names)}')
+                raise DatasetError(
+                    f'{path}: expected the columns {absent}, found {sorted(names)}; make the data '
+                    'set anew'
+                )
             yield from file.iter_batches(batch_size=rows, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(

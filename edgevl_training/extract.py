@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from edgevl_training.dataset import SecondModality
+from edgevl_training.dataset import check_shards, SecondModality
 from edgevl_training.errors import OutputError
 from edgevl_training.extraction.journal import (
     Journal,
@@ -25,13 +25,13 @@ from edgevl_training.extraction.journal import (
 )
 from edgevl_training.extraction.plan import plan_sources, PlannedSource
 from edgevl_training.extraction.recipe import ExtractRecipe
+from edgevl_training.extraction.summary import lines_of, lines_of_nothing
 from edgevl_training.extraction.tally import Tally
 from edgevl_training.extraction.workers import extract_all
-from edgevl_training.output import atomic, IN_PROGRESS, OutputFolder, read_manifest
+from edgevl_training.output import atomic, IN_PROGRESS, OutputFolder, read_manifest, SKIPPED
 from edgevl_training.progress import progress
 from edgevl_training.recipe import parse
 
-SKIPPED = 'skipped.csv'
 # These decide how the work is done, or are told with the sources.
 _NOT_CONTENT = {'out', 'bags', 'images', 'workers'}
 
@@ -55,15 +55,25 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(recipe: ExtractRecipe, planned: list[PlannedSource]) -> int:
     with OutputFolder(recipe.out, 'extract', _purpose(recipe, planned)) as folder:
-        if not folder.finished:
+        if folder.finished:
+            check_shards(recipe.out, read_manifest(recipe.out, 'extract'))
+            print(f'{recipe.out}: finished earlier, nothing to do')
+        else:
             tally, result = _extract(recipe, planned)
             if not tally.pairs:
-                _give_up(recipe.out, result)
+                print(*lines_of_nothing(recipe, result), sep='\n', file=sys.stderr)
+                _free(recipe.out)
                 return 1
             folder.finish(result)
         shutil.rmtree(recipe.out / WORK_FOLDER, ignore_errors=True)
-    _print_summary(recipe.out)
+    print(*lines_of(recipe, read_manifest(recipe.out, 'extract')), sep='\n')
     return 0
+
+
+def _free(out: Path) -> None:
+    """Leave the folder to another try, with nothing in it but why this one gave nothing."""
+    shutil.rmtree(out / WORK_FOLDER)
+    (out / IN_PROGRESS).unlink()
 
 
 def _purpose(recipe: ExtractRecipe, planned: Sequence[PlannedSource]) -> dict[str, Any]:
@@ -90,7 +100,7 @@ def _extract(
     tally = reduce(add, (journal.tally for journal in journals), Tally())
     modality = next((source.modality for source in planned if source.modality), SecondModality())
     return tally, {
-        'second_modality': asdict(modality) if recipe.modality == 'both' else None,
+        'second_modality': asdict(modality.stored) if recipe.modality == 'both' else None,
         'counts': tally.summary(),
         'by_source': [
             _result(source, journal) for source, journal in zip(planned, journals)
@@ -105,6 +115,7 @@ def _result(source: PlannedSource, journal: Journal) -> dict[str, Any]:
     return {
         'name': source.name,
         **journal.tally.summary(),
+        'topics': journal.topics or None,
         'losses': journal.losses,
         'notes': journal.notes,
         'refused': journal.refused,
@@ -120,56 +131,3 @@ def _join_skipped(out: Path, sources: int) -> None:
             if part.is_file():
                 with part.open('rb') as file:
                     shutil.copyfileobj(file, joined)
-
-
-def _give_up(out: Path, result: dict[str, Any]) -> None:
-    """Say why there is nothing, and leave the folder free for another try."""
-    shutil.rmtree(out / WORK_FOLDER)
-    for name in (SKIPPED, IN_PROGRESS):
-        (out / name).unlink()
-    reasons = _listed(result['counts']['skipped']) or 'the sources hold no pair'
-    for source in result['by_source']:
-        for line in [source['refused'], *source['notes'], *map(_loss, source['losses'][:3])]:
-            if line:
-                print(f'  {source["name"]}: {line}', file=sys.stderr)
-    remedy = ''
-    if 'lone colour' in result['counts']['skipped']:
-        remedy = '; --modality rgb takes colour alone, --max-skew pairs what is farther apart'
-    print(f'edgevl extract: not one pair could be extracted: {reasons}{remedy}', file=sys.stderr)
-
-
-def _print_summary(out: Path) -> None:
-    manifest = read_manifest(out, 'extract')
-    counts, speed = manifest['counts'], manifest['speed']
-    print(f'{out}: {counts["pairs"]} pairs in {len(manifest["shards"])} shards')
-    if counts['skew_ms']:
-        print(f'  skew: median {counts["skew_ms"]["median"]:.2f} ms, '
-              f'95 % within {counts["skew_ms"]["p95"]:.2f} ms')
-    if counts['depth_coverage']:
-        print(f'  pixels with a depth reading: median {counts["depth_coverage"]["median"]:.1%}, '
-              f'5 % of pairs below {counts["depth_coverage"]["p5"]:.1%}')
-    print(f'  left out: {_listed(counts["skipped"]) or "nothing"}'
-          f'{f" ({SKIPPED} lists each)" if counts["skipped"] else ""}')
-    for source in manifest['by_source']:
-        _print_source(source)
-    print(f'  {speed["mb_per_s"]} MB/s over {speed["seconds"]} s')
-
-
-def _print_source(source: dict[str, Any]) -> None:
-    if source['refused']:
-        print(f'  {source["name"]}: left out: {source["refused"]}')
-    for note in source['notes']:
-        print(f'  {source["name"]}: {note}')
-    losses = source['losses']
-    for loss in losses[:10]:
-        print(f'  {source["name"]}: lost {_loss(loss)}')
-    if len(losses) > 10:
-        print(f'  {source["name"]}: and {len(losses) - 10} more losses, see {SKIPPED}')
-
-
-def _loss(loss: dict[str, Any]) -> str:
-    return f'{loss["what"]} at {loss["where"]}: {loss["why"]}'
-
-
-def _listed(skipped: dict[str, int]) -> str:
-    return ', '.join(f'{count} {reason}' for reason, count in skipped.items())

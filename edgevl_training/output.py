@@ -28,8 +28,11 @@ MANIFEST = 'manifest.json'
 IN_PROGRESS = 'in_progress.json'
 PARTIAL = '.partial'
 _LOCK = '.lock'
+# Lists what a verb left out; where it found nothing to keep, this alone stays.
+SKIPPED = 'skipped.csv'
 _TOOLS = (
-    'accelerate', 'edgevl_ros', 'numpy', 'open_clip_torch', 'pyarrow', 'rosbags', 'timm', 'torch',
+    'accelerate', 'edgevl_ros', 'numpy', 'nvidia-modelopt', 'open_clip_torch', 'pyarrow',
+    'rosbags', 'timm', 'torch',
 )
 
 
@@ -135,7 +138,7 @@ class OutputFolder:
             if (self.path / name).is_file():
                 found = _flat(_read_json(self.path / name))
                 differences = [
-                    f'  {key}: there {found.get(key)!r}, asked {value!r}'
+                    f'  {key}: {_difference(found.get(key), value)}'
                     for key, value in _flat(self._purpose).items()
                     if found.get(key) != value
                 ]
@@ -145,8 +148,8 @@ class OutputFolder:
                         'or remove it. What differs:\n' + '\n'.join(differences[:20])
                     )
                 return
-        # What a command leaves that was killed before it had said what it makes.
-        own = {_LOCK, IN_PROGRESS + PARTIAL}
+        # What a command leaves that was killed before it had said what it makes, or found nothing.
+        own = {_LOCK, IN_PROGRESS + PARTIAL, SKIPPED}
         strangers = sorted(item.name for item in self.path.iterdir() if item.name not in own)
         if strangers:
             raise OutputError(
@@ -210,3 +213,34 @@ def _flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
         else:
             flat[f'{prefix}{key}'] = value
     return flat
+
+
+def _difference(there: Any, asked: Any) -> str:
+    """Say how two values differ; of two lists of named things, which things do."""
+    if not (_is_named_list(there) and _is_named_list(asked)):
+        return f'there {_shown(there)}, asked {_shown(asked)}'
+    old, new = ({item['name']: item for item in items} for items in (there, asked))
+    said = [
+        f'{where} {", ".join(names)}' for where, names in (
+            ('only there', [name for name in old if name not in new]),
+            ('only asked', [name for name in new if name not in old]),
+            ('changed', [_changed(name, old[name], new[name]) for name in new
+                         if name in old and old[name] != new[name]]),
+        ) if names
+    ]
+    return '; '.join(said) or 'in another order'
+
+
+def _is_named_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, dict) and 'name' in v for v in value)
+
+
+def _changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    keys = [key for key in new if old.get(key) != new[key]]
+    return f'{name} ({", ".join(keys).replace("_", " ")})'
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ', '.join(map(str, value)) or 'nothing'
+    return 'nothing' if value is None else repr(value)

@@ -11,6 +11,8 @@ to find damage, blur and repetition.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import isclose
 from typing import Any, cast
 
 import cv2
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 GREY_WIDTH = 320
 _PNG = b'\x89PNG'
 _SATURATED = 65535
+_FARTHEST = 65534
 # Run-length matching is fast, and as good as any on depth with its long even runs.
 _FAST_PNG = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 _REDUCED = {
@@ -101,9 +104,12 @@ def prepare_depth(picture: Picture, modality: SecondModality) -> DepthPicture:
     """
     Prove a picture of the second modality readable, measure it, and make it 16-bit PNG.
 
-    A recorded 16-bit PNG stays as it is, unless it is depth with saturated pixels (65535), which
-    become 0, the one count for no reading.
+    Depth becomes millimetres with 0 for no reading; what lies beyond 65.534 m is stored as that.
+    A recorded 16-bit PNG stays as it is where it says the same already. Other modalities keep
+    their counts.
 
+    :param modality: what the counts of the source mean; `SecondModality.stored` is what those of
+        the result do.
     :raises BadImage: when it cannot be decoded or has no reading at all.
     """
     loaded = _loaded(picture)
@@ -112,12 +118,14 @@ def prepare_depth(picture: Picture, modality: SecondModality) -> DepthPicture:
         counts = cast('NDArray[np.uint16]', loaded.pixels)
     else:
         counts, data = _decoded_counts(loaded)
-    missing = set(modality.missing)
-    if {0, _SATURATED} <= missing and counts.size:
-        if counts.max() == _SATURATED:
-            counts, data = np.where(counts == _SATURATED, np.uint16(0), counts), None
-        missing.remove(_SATURATED)
-    coverage = _coverage(counts, missing)
+    if not counts.size:
+        raise BadImage(f'expected at least 1x1 pixels, found {counts.shape[1]}x{counts.shape[0]}')
+    if modality.name == 'depth':
+        millimetres = _in_millimetres(counts, modality)
+        data = data if millimetres is counts else None
+        counts, coverage = millimetres, _coverage(millimetres, {0})
+    else:
+        coverage = _coverage(counts, set(modality.missing))
     if not coverage:
         raise BadImage('expected at least one pixel with a reading, found none')
     height, width = counts.shape
@@ -178,9 +186,25 @@ def _decoded_counts(picture: EncodedPicture) -> tuple[NDArray[np.uint16], bytes 
     return counts, data
 
 
+def _in_millimetres(
+    counts: NDArray[np.uint16], modality: SecondModality
+) -> NDArray[np.uint16]:
+    """Give depth in millimetres, the very same array where it is so already."""
+    native = isclose(modality.scale, 0.001) and {0} <= {*modality.missing} <= {0, _SATURATED}
+    if native and counts.max() < _SATURATED:
+        return counts
+    return _millimetres_of_counts(modality)[counts]
+
+
+@lru_cache(maxsize=8)
+def _millimetres_of_counts(modality: SecondModality) -> NDArray[np.uint16]:
+    """Give the millimetres of every count, 65536 of them."""
+    millimetres = np.rint(np.arange(_SATURATED + 1) * (modality.scale * 1000))
+    millimetres[list(modality.missing)] = 0
+    return np.minimum(millimetres, _FARTHEST).astype(np.uint16)
+
+
 def _coverage(counts: NDArray[np.uint16], missing: set[int]) -> float:
-    if not counts.size:
-        raise BadImage(f'expected at least 1x1 pixels, found {counts.shape[1]}x{counts.shape[0]}')
     known = cv2.countNonZero(counts) if 0 in missing else counts.size
     for value in missing - {0}:
         known -= int(np.count_nonzero(counts == value))

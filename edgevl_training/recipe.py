@@ -24,12 +24,12 @@ import inspect
 from pathlib import Path
 import reprlib
 import types
-from typing import Annotated, Any, get_args, get_origin, Literal, TypeVar, Union
+from typing import Annotated, Any, cast, get_args, get_origin, Literal, TypeVar, Union
 
 from edgevl_training.errors import RecipeError
 from pydantic import BaseModel, ConfigDict, field_validator, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticCustomError, PydanticUndefined
 import yaml
 
 R = TypeVar('R', bound='Recipe')
@@ -37,6 +37,31 @@ R = TypeVar('R', bound='Recipe')
 _LARGEST_FILE_BYTES = 1_000_000
 # What an option is given that stands without its value; no word of a command line holds it.
 _NO_VALUE = '\0'
+# Errors of this type speak of several options, and are told without the name of one.
+_SEVERAL_OPTIONS = 'several_options'
+# What pydantic finds, in words for somebody who writes no Python; braces take its particulars.
+_WORDS = {
+    'bool_parsing': 'expected true or false',
+    'bool_type': 'expected true or false',
+    'enum': 'expected {expected}',
+    'finite_number': 'expected a finite number',
+    'float_parsing': 'expected a number',
+    'float_type': 'expected a number',
+    'greater_than': 'expected more than {gt:g}',
+    'greater_than_equal': 'expected at least {ge:g}',
+    'int_from_float': 'expected a whole number',
+    'int_parsing': 'expected a whole number',
+    'int_parsing_size': 'expected a smaller number',
+    'int_type': 'expected a whole number',
+    'less_than': 'expected less than {lt:g}',
+    'less_than_equal': 'expected at most {le:g}',
+    'list_type': 'expected a list',
+    'literal_error': 'expected {expected}',
+    'path_type': 'expected a path',
+    'string_type': 'expected text',
+    'too_short': 'expected at least {min_length} value(s)',
+    'tuple_type': 'expected a list',
+}
 
 _shorten = reprlib.Repr()
 _shorten.maxstring = _shorten.maxother = 200
@@ -61,6 +86,11 @@ class Recipe(BaseModel):
         return value.expanduser() if isinstance(value, Path) else value
 
 
+def several_options(message: str) -> PydanticCustomError:
+    """Give an error to raise in a validator when no single option is to blame."""
+    return PydanticCustomError(_SEVERAL_OPTIONS, '{message}', {'message': message})
+
+
 def parse(recipe: type[R], verb: str, arguments: Sequence[str], sections: Sequence[str]) -> R:
     """
     Read a recipe from ``--config`` and the options; ``--help`` prints and exits.
@@ -81,16 +111,17 @@ def parse(recipe: type[R], verb: str, arguments: Sequence[str], sections: Sequen
     if config is not None:
         values, found = _read_file(Path(config), verb, sections)
         problems += found
+        values = {name: _listed(recipe, name, value) for name, value in values.items()}
     origins = dict.fromkeys(values, f'{config}: {verb}.')
     values.update(given)
     origins.update(dict.fromkeys(given, '--'))
     try:
         result = recipe.model_validate(values)
     except ValidationError as error:
-        problems += [
-            _explain(item, origins, list(recipe.model_fields)) for item in error.errors()
+        problems += dict.fromkeys(
+            _explain(item, origins, recipe) for item in error.errors()
             if item['loc'][:1] not in [(name,) for name in bare]
-        ]
+        )
     if problems:
         listed = '\n'.join(f'  {problem}' for problem in problems)
         raise RecipeError(
@@ -130,7 +161,7 @@ def _add_option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) ->
     if kind is bool:
         # A bare --flag is true, and --flag false takes it back from a recipe file.
         more = {'nargs': '?', 'const': 'true', 'metavar': 'true|false'}
-    elif get_origin(kind) in (tuple, list):
+    elif _is_list(field):
         more = {'nargs': '*', 'metavar': _metavar(get_args(kind)[0])}
     else:
         # argparse would end at the first option without its value, before the other problems.
@@ -151,6 +182,18 @@ def _help(field: FieldInfo) -> str:
     return text.replace('%', '%%')
 
 
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(_plain(field.annotation)) in (tuple, list)
+
+
+def _listed(recipe: type[Recipe], name: str, value: Any) -> Any:
+    """Read one value in a file as a list of one, where a list is wanted."""
+    field = recipe.model_fields.get(name)
+    if field is None or value is None or isinstance(value, list) or not _is_list(field):
+        return value
+    return [value]
+
+
 def _plain(annotation: Any) -> Any:
     """Give the type itself of ``X | None`` and ``Annotated[X, ...]``."""
     if get_origin(annotation) in (Union, types.UnionType):
@@ -169,6 +212,20 @@ def _metavar(annotation: Any) -> str:
     return {int: 'N', float: 'X', Path: 'PATH'}.get(kind, 'TEXT')
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which otherwise takes the last of two values of a key and says nothing."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in getattr(node, 'value', ()):
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    line = key.start_mark.line + 1
+                    raise yaml.YAMLError(f'line {line}: {key.value!r} is given a second time')
+                seen.add((key.tag, key.value))
+        return cast('dict[Any, Any]', super().construct_mapping(node, deep))
+
+
 def _read_file(
     path: Path, verb: str, sections: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -176,7 +233,7 @@ def _read_file(
     try:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
             return {}, [f'{path}: expected a recipe of at most 1 MB']
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = yaml.load(path.read_text(encoding='utf-8'), _Loader)  # noqa: S506 (a safe one)
     except OSError as error:
         return {}, [f'{path}: cannot be read: {error.strerror}']
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -215,22 +272,32 @@ def _hint(name: str, known: Sequence[str]) -> str:
     return f'; did you mean {near[0]}?' if near else ''
 
 
-def _explain(error: Any, origins: Mapping[str, str], fields: Sequence[str]) -> str:
+def _explain(error: Any, origins: Mapping[str, str], recipe: type[Recipe]) -> str:
     """Say in one line what pydantic found."""
-    if not error['loc']:
+    if not error['loc'] or error['type'] == _SEVERAL_OPTIONS:
         return error['msg'].removeprefix('Value error, ')
     name = str(error['loc'][0])
     option = name.replace('_', '-')
-    if error['type'] == 'missing':
+    if error['type'] == 'missing' and len(error['loc']) == 1:
         return f'--{option}: is required'
     # What neither the file nor an option gave is best mended by giving the option.
     origin = origins.get(name, '--')
     where = f'--{option}' if origin == '--' else f'{origin}{name}'
     if error['type'] == 'extra_forbidden':
-        return f'{where}: no such option{_hint(name, fields)}'
-    message = error['msg'].removeprefix('Value error, ')
+        return f'{where}: no such option{_hint(name, list(recipe.model_fields))}'
+    if error['type'] in ('missing', 'too_long'):
+        kinds = get_args(_plain(recipe.model_fields[name].annotation))
+        wanted = error['ctx']['max_length'] if Ellipsis in kinds else len(kinds)
+        return f'{where}: expected {wanted} values, found {len(error["input"])}'
     found = 'none' if error['input'] in (None, ()) else _shorten.repr(error['input'])
-    return f'{where}: {message[:1].lower()}{message[1:]}, found {found}'
+    return f'{where}: {_said(error)}, found {found}'
+
+
+def _said(error: Any) -> str:
+    if error['type'] in _WORDS:
+        return _WORDS[error['type']].format(**error.get('ctx', {}))
+    message = error['msg'].removeprefix('Value error, ')
+    return f'{message[:1].lower()}{message[1:]}'
 
 
 def _named(value: Any) -> str:

@@ -23,8 +23,8 @@ import time
 from typing import Any, Literal
 
 from edgevl_ros.core.files import sha256_of
-from edgevl_training.dataset import Shard, shards_of
-from edgevl_training.output import MANIFEST, OutputFolder, read_manifest, write_text
+from edgevl_training.dataset import check_shards, Shard, shards_of
+from edgevl_training.output import MANIFEST, OutputFolder, read_manifest, SKIPPED, write_text
 from edgevl_training.progress import Progress, progress
 from edgevl_training.recipe import parse, Recipe
 from edgevl_training.teachers.teacher import (
@@ -112,11 +112,12 @@ def _lead(
     }
     with OutputFolder(recipe.out, 'teach', purpose) as output:
         if ranks.tell(output.finished):
+            check_shards(recipe.out, read_manifest(recipe.out, 'teach'))
             print(f'{recipe.out}: finished earlier, nothing to do')
             return
         work = ranks.gather(_work(recipe, shards, choice, ranks))
         skipped = [pair for one in work for shard in one.taught for pair in shard.skipped]
-        _write_skipped(recipe.out / 'skipped.csv', sorted(skipped))
+        _write_skipped(recipe.out / SKIPPED, sorted(skipped))
         result = _result(recipe, choice, work, [shard.name for shard in shards])
         output.finish({**result, 'pairs': {
             'path': os.path.relpath(recipe.pairs, recipe.out), **purpose['pairs'],
@@ -232,7 +233,7 @@ def _summarise(out: Path) -> int:
         )
     skipped = counts['pairs'] - counts['embedded']
     if skipped:
-        print(f'{skipped} skipped, each listed in {out / "skipped.csv"}:')
+        print(f'{skipped} skipped, each listed in {out / SKIPPED}:')
         for reason, number in counts['skipped'].items():
             print(f'{number:>8}  {reason}')
     if counts['embedded']:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 DECISIONS = pa.schema([
     pa.field('pair_id', pa.string(), nullable=False),
     pa.field('bag', pa.string(), nullable=False),
+    pa.field('item', pa.string(), nullable=False),
     pa.field('color_stamp_ns', pa.int64(), nullable=False),
     # Null where the picture has no embedding.
     pa.field('confidence', pa.float32()),
@@ -87,9 +88,11 @@ def write_decisions(
             label = columns.judged.label[rows]
             none = label == NO_LABEL
             reason = selection.reason[rows]
+            names = read_table(pairs[0] / shard.name, ['pair_id', 'item'], shard.rows)
             writer.write_table(pa.Table.from_arrays([
-                read_table(pairs[0] / shard.name, ['pair_id'], shard.rows)['pair_id'],
+                names['pair_id'],
                 pa.array(columns.bags).take(pa.array(columns.bag[rows])),
+                names['item'],
                 pa.array(columns.stamp_ns[rows]),
                 pa.array(columns.judged.confidence[rows], mask=none),
                 pa.array(columns.judged.margin[rows], mask=none),
@@ -131,7 +134,7 @@ def _complete(
     splits: Splits,
     superset: Vocabulary,
 ) -> pa.Table:
-    """Put the columns of a curated shard together."""
+    """Put the columns of a curated shard together; what its schema says goes with the images."""
     dim = superset.embeddings.shape[1]
     vectors = pa.FixedSizeListArray.from_arrays(
         pa.array(embeddings_of(embedding, dim).ravel()), dim
@@ -144,4 +147,4 @@ def _complete(
         pa.array(judged.confidence[rows]),
         pa.array(judged.margin[rows]),
         pa.array(SPLITS).take(pa.array(splits.split[rows])),
-    ], schema=curated_schema(dim))
+    ], schema=curated_schema(dim).with_metadata(pictures.schema.metadata))

@@ -21,6 +21,8 @@ from edgevl_training.output import write_json
 # Holds the journals until the manifest takes their place.
 WORK_FOLDER = 'work'
 SKIPPED_COLUMNS = ('bag', 'item', 'reason', 'detail')
+# The reason of a source that cannot be used at all; it has no item.
+LEFT_OUT = 'source left out'
 
 
 @dataclass
@@ -30,7 +32,8 @@ class Journal:
 
     ``events`` counts pairs and lost items of the source, in its order; ``skipped_bytes`` is how
     much of the list of skipped items belongs to them. ``refused`` is why the source gave nothing
-    (more). ``losses`` are the damages of a bag, ``notes`` what a person should know of it.
+    (more). ``losses`` are the damages of a bag, ``notes`` what a person should know of it and
+    ``topics`` those that were chosen.
     """
 
     events: int = 0
@@ -42,6 +45,7 @@ class Journal:
     shards: list[Shard] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     losses: list[dict[str, str]] = field(default_factory=list)
+    topics: dict[str, str | None] = field(default_factory=dict)
 
     @staticmethod
     def read(out: Path, index: int) -> Journal:
@@ -62,6 +66,19 @@ class Journal:
             raise OutputError(
                 f'{path}: cannot go on from it: {error}; remove {out} and start again'
             ) from error
+
+    @staticmethod
+    def refuse(out: Path, index: int, name: str, reason: str) -> Journal:
+        """Give the journal of a source that cannot be used, and list it among what is skipped."""
+        skipped = SkippedList(out, index, keep_bytes=0)
+        try:
+            skipped.add((name, '', LEFT_OUT, reason))
+            size = skipped.sync()
+        finally:
+            skipped.close()
+        journal = Journal(finished=True, refused=reason, skipped_bytes=size)
+        journal.tally.count_skipped(LEFT_OUT)
+        return journal
 
     def write(self, out: Path, index: int) -> None:
         """Write the journal whole or not at all."""

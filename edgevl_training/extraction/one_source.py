@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgevl_ros.core.errors import BadImage
-from edgevl_training.dataset import PAIRS, ShardWriter
+from edgevl_training.dataset import described, PAIRS, ShardWriter
 from edgevl_training.errors import SourceError
-from edgevl_training.extraction.journal import Journal, SkippedList
+from edgevl_training.extraction.journal import Journal, LEFT_OUT, SkippedList
 from edgevl_training.extraction.recipe import ExtractRecipe
 from edgevl_training.extraction.selection import Selection, Skip
 from edgevl_training.pictures import ColorPicture, DepthPicture, prepare_color, prepare_depth
@@ -92,6 +92,8 @@ class Extraction:
         self._in_flight = 0
         self._queue: deque[_Event] = deque()
         self._to_pass = journal.events
+        modality = source.modality.stored if recipe.modality == 'both' else None
+        self._schema = described(PAIRS, modality)
         self._shard: ShardWriter | None = None
         self._shard_bytes = 0
 
@@ -104,6 +106,8 @@ class Extraction:
             self._journal.refused = str(error)
         while self._queue:
             self._decide_oldest()
+        if self._journal.refused:
+            self._skip(self._source.name, '', Skip(LEFT_OUT, self._journal.refused))
         self._add_what_the_bag_says()
         self._finish_shard()
         self._journal.finished = True
@@ -134,9 +138,20 @@ class Extraction:
         else:
             outcome = self._pool.submit(self._examine, pair)
             self._in_flight += 1
-        self._queue.append(_Event(f'{pair.timeline}/{pair.color_stamp_ns}', outcome, pair))
+        self._queue.append(_Event(self._name(pair), outcome, pair))
         while self._in_flight > self._most_in_flight:
             self._decide_oldest()
+
+    def _item(self, pair: SourcePair) -> str:
+        """Give the file of the colour picture, or the colour topic of a bag."""
+        if isinstance(self._source, BagSource):
+            return self._source.topics['rgb'] or ''
+        return pair.item
+
+    def _name(self, pair: SourcePair) -> str:
+        """Name a pair as its source names what it loses: by file, or by topic and stamp."""
+        item = self._item(pair)
+        return f'{item} {pair.color_stamp_ns}' if isinstance(self._source, BagSource) else item
 
     def _passed(self) -> bool:
         """Tell whether an earlier run decided on this event."""
@@ -185,13 +200,15 @@ class Extraction:
 
     def _keep(self, pair: SourcePair, kept: _Kept) -> None:
         self._selection.keep(pair, kept.color)
-        row = _row(pair, kept)
+        row = _row(pair, self._item(pair), kept)
         if self._shard is None:
             name = f'shard-{self._index:05d}-{len(self._journal.shards):05d}.parquet'
-            self._shard = ShardWriter(self._recipe.out / name, PAIRS)
+            self._shard = ShardWriter(self._recipe.out / name, self._schema)
         self._shard.add(row)
         self._shard_bytes += len(row['color']) + len(row['depth'] or b'')
-        self._journal.tally.count_pair(row['skew_ns'], row['depth_coverage'])
+        self._journal.tally.count_pair(
+            row['skew_ns'], row['depth_coverage'], row['truth'] is not None
+        )
         if kept.depth is not None:
             self._note_sizes(kept.color, kept.depth)
 
@@ -212,6 +229,7 @@ class Extraction:
     def _add_what_the_bag_says(self) -> None:
         if not isinstance(self._source, BagSource):
             return
+        self._journal.topics = dict(self._source.topics)
         for note in self._source.notes:
             self._note(note)
         for loss in self._source.losses:
@@ -230,11 +248,12 @@ class Extraction:
         self._journal.write(self._recipe.out, self._index)
 
 
-def _row(pair: SourcePair, kept: _Kept) -> dict[str, Any]:
+def _row(pair: SourcePair, item: str, kept: _Kept) -> dict[str, Any]:
     color, depth = kept.color, kept.depth
     row: dict[str, Any] = {
         'pair_id': f'{pair.bag}/{pair.timeline}/{pair.color_stamp_ns}',
         'bag': pair.bag,
+        'item': item,
         'timeline': pair.timeline,
         'color_stamp_ns': pair.color_stamp_ns,
         'frame_id': pair.frame_id,

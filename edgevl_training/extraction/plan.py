@@ -13,7 +13,7 @@ from typing import Any
 
 from edgevl_training.bags import find_bags
 from edgevl_training.dataset import SecondModality
-from edgevl_training.errors import SourceError
+from edgevl_training.errors import OutputError, SourceError
 from edgevl_training.extraction.recipe import ExtractRecipe
 from edgevl_training.extraction.truth import read_truth
 from edgevl_training.sources.bag_source import BagOptions, BagSource
@@ -55,9 +55,11 @@ def plan_sources(recipe: ExtractRecipe) -> list[PlannedSource]:
     Look at every source once.
 
     :raises SourceError: when none can be used, or their second modalities differ.
+    :raises OutputError: when the output would lie inside a source.
     """
     paths = find_bags(recipe.bags) if recipe.bags else recipe.images
     paths = list({path.resolve(): path for path in paths}.values())
+    _check_out(recipe.out, paths)
     groups = unique_names(paths)
     planned = [source for path, name in zip(paths, groups) for source in _plan(recipe, path, name)]
     if all(source.refused for source in planned):
@@ -68,13 +70,31 @@ def plan_sources(recipe: ExtractRecipe) -> list[PlannedSource]:
             f'expected each source once, found {", ".join(twice)} in more than one place; extract '
             'them into folders of their own'
         )
-    modalities = {source.modality for source in planned if source.modality}
-    if len(modalities) > 1 and recipe.modality == 'both':
-        raise SourceError(
-            'expected one kind of second modality in a data set, found '
-            f'{", ".join(sorted(map(str, modalities)))}; extract each kind into its own folder'
-        )
+    if recipe.modality == 'both':
+        _check_modalities(planned)
     return planned
+
+
+def _check_out(out: Path, sources: Sequence[Path]) -> None:
+    for source in sources:
+        if out.resolve().is_relative_to(source.resolve()):
+            raise OutputError(
+                f'{out}: expected an --out outside of the sources, found it inside {source}; name '
+                'another'
+            )
+
+
+def _check_modalities(planned: Sequence[PlannedSource]) -> None:
+    names: dict[SecondModality, list[str]] = {}
+    for source in planned:
+        if source.modality:
+            names.setdefault(source.modality.stored, []).append(source.name)
+    if len(names) > 1:
+        found = ', '.join(f'{kind} in {" and ".join(bags)}' for kind, bags in names.items())
+        raise SourceError(
+            f'expected one kind of second modality in a data set, found {found}; extract each '
+            'kind into its own folder'
+        )
 
 
 def open_source(recipe: ExtractRecipe, planned: PlannedSource) -> Source:
@@ -143,4 +163,7 @@ def _open_bag(recipe: ExtractRecipe, path: Path, name: str) -> Source:
 @lru_cache(maxsize=1)
 def _open_images(recipe: ExtractRecipe, path: Path, group: str) -> list[Source]:
     """Open a folder once for its many sources: listing it may take long."""
-    return open_layout(recipe.layout, path, name=group, **recipe.layout_options())
+    options = recipe.layout_options()
+    if recipe.modality == 'rgb' and recipe.layout == 'folder':
+        options['second_dir'] = ''
+    return open_layout(recipe.layout, path, name=group, **options)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from edgevl_training.recipe import Recipe
+from edgevl_training.recipe import Recipe, several_options
 from pydantic import Field, field_validator, ValidationInfo
 
 Layout = Literal['folder', 'nyuv2', 'sunrgbd', 'scannet', 'eurosat-ms']
@@ -25,14 +25,18 @@ class ExtractRecipe(Recipe):
 
     A bag is a rosbag2 folder, an .mcap, .db3 or ROS 1 .bag file, whole or damaged; a folder may
     hold many. Images recorded as JPEG or PNG are stored byte for byte, depth as 16-bit PNG of
-    millimetres with 0 for no reading. What is left out is listed in skipped.csv with the reason.
-    The same command continues where an interrupted one stopped.
+    millimetres with 0 for no reading (and 65534 for all beyond 65.534 m). What is left out is
+    listed in skipped.csv with the reason. The same command continues where an interrupted one
+    stopped.
     """
 
     out: Path = Field(description='output folder')
     bags: tuple[Path, ...] = Field((), description='rosbags, or folders that hold some')
     images: tuple[Path, ...] = Field((), description='image folders, instead of bags')
     layout: Layout = Field('folder', description='how the images of --images lie there')
+    modality: Literal['both', 'rgb'] = Field(
+        'both', description='both: colour with depth; rgb: every colour image, without depth'
+    )
     color_dir: str | None = Field(
         None, description='layout folder: where colour lies (default: rgb, color, images ...)'
     )
@@ -61,9 +65,6 @@ class ExtractRecipe(Recipe):
         None,
         description='layouts nyuv2 and sunrgbd: what the sensor gave, or with its holes filled '
         '(default: filled for nyuv2, raw for sunrgbd)',
-    )
-    modality: Literal['both', 'rgb'] = Field(
-        'both', description='both: colour with depth; rgb: every colour image, without depth'
     )
     rgb_topic: str | None = Field(
         None, description='colour topic of the bags (default: found by type and name)'
@@ -130,7 +131,7 @@ class ExtractRecipe(Recipe):
     @classmethod
     def _one_kind(cls, images: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
         if 'bags' in info.data and bool(images) == bool(info.data['bags']):
-            raise ValueError('expected either --bags or --images')
+            raise several_options('expected either --bags or --images')
         return images
 
     @field_validator('layout')
@@ -169,11 +170,12 @@ class ExtractRecipe(Recipe):
             raise ValueError('goes with --bags, not with --images')
         return value
 
-    @field_validator('depth_topic', 'min_depth_coverage')
+    @field_validator(
+        'depth_topic', 'min_depth_coverage', 'second_dir', 'second_name', 'second_scale',
+        'second_missing', 'depth_kind',
+    )
     @classmethod
-    def _needs_depth(
-        cls, value: str | float | None, info: ValidationInfo
-    ) -> str | float | None:
+    def _needs_depth(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get('modality') == 'rgb':
             raise ValueError('goes with --modality both, not with rgb')
         return value

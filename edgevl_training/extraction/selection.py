@@ -12,6 +12,10 @@ from edgevl_training.pictures import ColorPicture, DepthPicture, hamming_distanc
 from edgevl_training.sources.source import SourcePair
 
 NANOSECONDS = 1_000_000_000
+ABOVE_RATE = 'above the rate'
+BLURRED = 'blurred'
+NEAR_DUPLICATE = 'near-duplicate'
+TOO_LITTLE_DEPTH = 'too little depth'
 # Cameras jitter by a few per cent of their period: a pair may come that much early, or a rate
 # equal to the camera's own would lose every other frame.
 _EARLY = 0.1
@@ -64,27 +68,27 @@ class Selection:
             return None
         if pair.color_stamp_ns >= due_ns - _EARLY * self._period_ns:
             return None
-        return Skip('above the rate')
+        return Skip(ABOVE_RATE)
 
     def by_color(self, pair: SourcePair, color: ColorPicture) -> Skip | None:
         """Judge a pair by its colour picture."""
         least, most = self._recipe.min_sharpness, self._recipe.near_duplicates
         if color.sharpness < least:
-            return Skip('blurred', f'sharpness {color.sharpness:.1f}, expected at least {least}')
+            return Skip(BLURRED, f'sharpness {color.sharpness:.1f}, expected at least {least}')
         last = self._last.perceptual_hash
         if most is None or last is None or not self._continues(pair):
             return None
         distance = hamming_distance(color.perceptual_hash, last)
         if distance > most:
             return None
-        return Skip('near-duplicate', f'{distance} of 64 bits from the last pair kept')
+        return Skip(NEAR_DUPLICATE, f'{distance} of 64 bits from the last pair kept')
 
     def by_depth(self, depth: DepthPicture) -> Skip | None:
         """Judge a pair by its depth picture."""
         least = self._recipe.min_depth_coverage
         if depth.coverage >= least:
             return None
-        return Skip('too little depth', f'coverage {depth.coverage:.3f}, expected {least}')
+        return Skip(TOO_LITTLE_DEPTH, f'coverage {depth.coverage:.3f}, expected {least}')
 
     def keep(self, pair: SourcePair, color: ColorPicture) -> None:
         """Remember a pair that is kept."""

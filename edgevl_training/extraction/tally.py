@@ -22,17 +22,22 @@ class Tally:
     What became of the pairs of one source, or of all.
 
     ``skew`` counts pairs by absolute skew in steps of 10 microseconds, ``coverage`` by thousandths
-    of depth pixels with a reading; the keys are text, as in JSON.
+    of depth pixels with a reading; the keys are text, as in JSON. ``with_truth`` counts the pairs
+    whose true scene is known.
     """
 
     pairs: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     skew: dict[str, int] = field(default_factory=dict)
     coverage: dict[str, int] = field(default_factory=dict)
+    with_truth: int = 0
 
-    def count_pair(self, skew_ns: int | None, coverage: float | None) -> None:
+    def count_pair(
+        self, skew_ns: int | None, coverage: float | None, has_truth: bool = False
+    ) -> None:
         """Count a pair that is kept."""
         self.pairs += 1
+        self.with_truth += has_truth
         if skew_ns is not None:
             _increase(self.skew, str(round(abs(skew_ns) / _SKEW_STEP_NS)))
         if coverage is not None:
@@ -46,12 +51,15 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """Give both together."""
-        return Tally(self.pairs + other.pairs, *(
+        skipped, skew, coverage = (
             dict(Counter(mine) + Counter(theirs)) for mine, theirs in (
                 (self.skipped, other.skipped), (self.skew, other.skew),
                 (self.coverage, other.coverage),
             )
-        ))
+        )
+        return Tally(
+            self.pairs + other.pairs, skipped, skew, coverage, self.with_truth + other.with_truth
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Give the counts for the journal."""
@@ -61,6 +69,7 @@ class Tally:
         """Give the counts for the manifest: milliseconds and shares instead of steps."""
         return {
             'pairs': self.pairs,
+            'with_truth': self.with_truth,
             'skipped': dict(sorted(self.skipped.items())),
             'skew_ms': _quantiles(self.skew, _SKEW_STEP_NS / 1e6, {'median': 0.5, 'p95': 0.95}),
             'depth_coverage': _quantiles(

@@ -37,11 +37,14 @@ def extract_all(
     recipe: ExtractRecipe, planned: list[PlannedSource], progress: Progress
 ) -> list[Journal]:
     """
-    Extract every source that is not refused; give one journal for each.
+    Extract every source that is not refused, and list those that are; give a journal for each.
 
     :raises OutputError: when a worker process died.
     """
-    journals = [Journal(finished=True, refused=source.refused) for source in planned]
+    journals = [
+        Journal.refuse(recipe.out, index, source.name, source.refused) if source.refused
+        else Journal() for index, source in enumerate(planned)
+    ]
     todo = [index for index, source in enumerate(planned) if not source.refused]
     workers = min(recipe.workers, len(todo))
     threads = max(1, min(_MOST_THREADS, len(os.sched_getaffinity(0)) // workers))

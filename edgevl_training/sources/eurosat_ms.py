@@ -106,7 +106,7 @@ class EuroSatMs:
                 color=PlainPicture(color_of(bands)), frame_id=FRAME_ID,
                 depth_stamp_ns=stamp_ns,
                 depth=PlainPicture(np.ascontiguousarray(bands[..., _SWIR])),
-                depth_frame_id=FRAME_ID, truth=scene,
+                depth_frame_id=FRAME_ID, truth=scene, item=file.name,
             )
 
 

@@ -135,7 +135,7 @@ class NyuDepthV2:
             images, depths = mat['images'], mat[self._depths]
             count = images.shape[0]
             for index in range(count):
-                item = f'{self._path.name}[{index}]'
+                item = self._item(index)
                 pair = None
                 try:
                     pair = self._pair(mat, index, images[index], depths[index])
@@ -144,6 +144,9 @@ class NyuDepthV2:
                 advance(self.size_bytes * (index + 1) // count - self.size_bytes * index // count)
                 if pair is not None:
                     yield pair
+
+    def _item(self, index: int) -> str:
+        return f'{self._path.name}[{index}]'
 
     def _pair(
         self, mat: Any, index: int, image: NDArray[np.uint8], depth: NDArray[np.float32]
@@ -155,6 +158,7 @@ class NyuDepthV2:
             color=PlainPicture(np.ascontiguousarray(image.transpose(2, 1, 0))),
             depth_stamp_ns=stamp_ns, depth=PlainPicture(_millimetres(depth.T)),
             depth_frame_id=FRAME_ID, truth=_cell(mat, 'sceneTypes', index),
+            item=self._item(index),
         )
 
 

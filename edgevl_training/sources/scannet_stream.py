@@ -118,23 +118,26 @@ class ScanNetStream:
         before_ns = -_FRAME_NS
         done = 0
         for index in range(header.frames):
-            item = f'{self._path.name}[{index}]'
+            item = self._item(index)
             try:
                 frame = self._frame(stream)
             except BadImage as error:
                 rest = header.frames - index
                 lose(item, f'{error}; the rest of the stream is lost')
                 for missed in range(index + 1, index + min(rest, 1_000_000)):
-                    lose(f'{self._path.name}[{missed}]', 'after a damaged frame')
+                    lose(self._item(missed), 'after a damaged frame')
                 break
             advance(stream.tell() - done)
             done = stream.tell()
             stamp_ns = _rising_stamp(frame.color_us, before_ns)
             before_ns = stamp_ns
-            yield self._pair(frame, header, stamp_ns)
+            yield self._pair(frame, header, stamp_ns, item)
         advance(self.size_bytes - done)
 
-    def _pair(self, frame: _Frame, header: _Header, stamp_ns: int) -> SourcePair:
+    def _item(self, index: int) -> str:
+        return f'{self._path.name}[{index}]'
+
+    def _pair(self, frame: _Frame, header: _Header, stamp_ns: int, item: str) -> SourcePair:
         depth_ns = stamp_ns
         if 0 < frame.color_us <= _LATEST_US and 0 < frame.depth_us <= _LATEST_US:
             depth_ns += (frame.depth_us - frame.color_us) * 1000
@@ -143,7 +146,7 @@ class ScanNetStream:
             color=EncodedPicture(frame.color, header.color_format), frame_id=FRAME_ID,
             depth_stamp_ns=depth_ns,
             depth=LatePicture(partial(_depth, frame.depth, header)), depth_frame_id=FRAME_ID,
-            truth=self._truth,
+            truth=self._truth, item=item,
         )
 
     def _header(self, stream: BinaryIO) -> _Header:

@@ -52,7 +52,8 @@ class SourcePair:
     """
     One moment of a source: a colour picture and, mostly, its second modality.
 
-    Stamps are nanoseconds; still images have none of their own and count one second each in the
+    ``item`` is the file of the colour picture, relative to the source; bags have none. Stamps are
+    nanoseconds; still images have none of their own and count one second each in the
     order of their names. ``truth`` is the scene that a data set names, for measuring only.
     """
 
@@ -65,6 +66,7 @@ class SourcePair:
     depth: Picture | None = None
     depth_frame_id: str | None = None
     truth: str | None = None
+    item: str = ''
 
 
 # Called with the item that is lost (topic and stamp, or file) and the reason.

@@ -110,6 +110,7 @@ class StillImages:
         pair = SourcePair(
             bag=still.bag, timeline=still.timeline, color_stamp_ns=still.stamp_ns,
             color=self._late(still.color, color_picture), frame_id=FRAME_ID, truth=still.truth,
+            item=still.color.name,
         )
         if still.second is None:
             return pair

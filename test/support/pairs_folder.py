@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from edgevl_training.dataset import PAIRS, SecondModality, write_shard
+from edgevl_training.dataset import described, PAIRS, SecondModality, write_shard
 from edgevl_training.output import OutputFolder, write_text
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +45,14 @@ def make_pairs(
     stamps_ns = stamps_ns or [index * SECOND_NS for index in range(count)]
     depths = depths or [None] * count
     truths = truths or [None] * count
+    schema = described(PAIRS, modality or SecondModality())
     rows = [_row(*fields) for fields in zip(pictures, bags, stamps_ns, depths, truths)]
     purpose = {'recipe': {'made_by': 'a test'}, 'sources': [{'name': name} for name in set(bags)]}
     with OutputFolder(folder, 'extract', purpose) as output:
         shards = [
             write_shard(
                 output.path / f'shard-{number:05d}.parquet',
-                pa.Table.from_pylist(rows[start:start + rows_per_shard], schema=PAIRS),
+                pa.Table.from_pylist(rows[start:start + rows_per_shard], schema=schema),
             )
             for number, start in enumerate(range(0, count, rows_per_shard))
         ]
@@ -74,6 +75,7 @@ def _row(
     row: dict[str, Any] = {
         'pair_id': f'{bag}/0/{stamp_ns}',
         'bag': bag,
+        'item': f'rgb/{stamp_ns}.png',
         'timeline': 0,
         'color_stamp_ns': stamp_ns,
         'frame_id': 'camera',

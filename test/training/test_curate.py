@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import cv2
 from edgevl_training.cli import main
 from edgevl_training.curation.columns import embeddings_of
 from edgevl_training.curation.confidence import judge
-from edgevl_training.dataset import curated_schema, PAIRS
+from edgevl_training.dataset import curated_schema, PAIRS, SECOND_MODALITY
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.pairs_folder import make_pairs
@@ -130,7 +132,8 @@ def test_from_pairs_to_a_curated_set(finished, conse, pairs, embeddings):
     out = out_of(finished)
     decisions = pq.read_table(out / 'decisions.parquet').to_pylist()
     source = pq.read_table(sorted(pairs.glob('shard-*.parquet'))).to_pylist()
-    assert [row['pair_id'] for row in decisions] == [row['pair_id'] for row in source]
+    for name in ('pair_id', 'bag', 'item', 'color_stamp_ns'):
+        assert [row[name] for row in decisions] == [row[name] for row in source]
 
     judged = judge(
         np.array(embeddings[:-1], np.float32), conse.embed_texts(list(PHRASES)), conse.logit_scale
@@ -148,6 +151,9 @@ def test_from_pairs_to_a_curated_set(finished, conse, pairs, embeddings):
 
     table = table_of(out)
     assert table.schema.equals(curated_schema(conse.dim))
+    assert json.loads(table.schema.metadata[SECOND_MODALITY]) == {
+        'name': 'depth', 'unit': 'm', 'scale': 0.001, 'missing': [0, 65535],
+    }
     kept = [row for row in decisions if row['kept']]
     by_id = {row['pair_id']: row for row in source}
     assert [row['pair_id'] for row in table.to_pylist()] == [row['pair_id'] for row in kept]
@@ -215,6 +221,16 @@ def test_repeated_it_does_nothing_and_another_command_is_refused(finished, capsy
     assert 'recipe.seed' in capsys.readouterr().err
 
 
+def test_a_finished_output_is_checked(finished, tmp_path, capsys):
+    """A shard that somebody removed is named, with the remedy."""
+    harmed = shutil.copytree(out_of(finished), tmp_path / 'curated')
+    shard = sorted(harmed.glob('shard-*.parquet'))[0]
+    shard.unlink()
+    assert main([*finished, '--out', str(harmed)]) == 2
+    said = capsys.readouterr().err
+    assert str(shard) in said and 'make it anew with "edgevl curate"' in said
+
+
 @pytest.mark.usefixtures('teacher')
 def test_nothing_confident_is_said_plainly(command, tmp_path, capsys):
     """Status 1, the reason in one sentence, and a report to see why, each time."""
@@ -275,14 +291,10 @@ def damage(taught: Path, how: str) -> None:
     elif how == 'rows':
         table = table.slice(1)
     elif how == 'norm':
-        column = table['teacher_embedding'].combine_chunks()
-        wrong = type(column).from_arrays(column.values.slice(0), 384)
-        values = np.array(wrong.values.to_numpy())
-        values[384 * 3:384 * 4] *= 2
-        import pyarrow as pa
-        table = table.set_column(
-            1, table.schema.field(1), pa.FixedSizeListArray.from_arrays(pa.array(values), 384)
-        )
+        rows = [np.array(row, np.float16) for row in table['teacher_embedding'].to_pylist()]
+        rows[3] *= 2
+        field = table.schema.field(1)
+        table = table.set_column(1, field, [pa.array(rows, field.type)])
     pq.write_table(table, path)
     if how == 'bytes':
         path.write_bytes(path.read_bytes()[:200])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 import hashlib
+import json
 
 from hypothesis import given, strategies
 import numpy as np
@@ -13,9 +14,12 @@ import pytest
 pytest.importorskip('pyarrow', reason='pyarrow is not installed')
 
 from edgevl_training.dataset import (  # noqa: E402, I100
+    check_shards,
     curated_schema,
+    described,
     PAIRS,
     read_batches,
+    SECOND_MODALITY,
     SecondModality,
     Shard,
     shards_of,
@@ -32,7 +36,7 @@ DIM = 8
 def pair(number, **changes):
     """Return a row of pairs."""
     return {
-        'pair_id': f'drive/0/{number}', 'bag': 'drive', 'timeline': 0,
+        'pair_id': f'drive/0/{number}', 'bag': 'drive', 'item': '/color', 'timeline': 0,
         'color_stamp_ns': 1_700_000_000_000_000_000 + number, 'depth_stamp_ns': None,
         'skew_ns': -3, 'frame_id': 'camera', 'depth_frame_id': None,
         'color': b'\xff\xd8' + bytes([number % 256]) * 5000, 'color_format': 'jpeg',
@@ -202,6 +206,32 @@ def test_a_linked_or_missing_shard_is_named(shard, tmp_path):
         shards_of(folder, manifest_of(Shard('shard', 1, '0')))
     with pytest.raises(DatasetError, match='other: expected the shard that the manifest lists'):
         shards_of(folder, manifest_of(Shard('other', 1, '0')))
+
+
+def test_shards_are_checked_without_reading_their_images(tmp_path):
+    shard = write_shard(tmp_path / 'shard', pairs(200))
+    manifest = {'verb': 'extract', **manifest_of(shard)}
+    check_shards(tmp_path, manifest)
+    with pytest.raises(DatasetError, match='shard: expected the 201 rows .*, found 200; copy it '):
+        check_shards(tmp_path, {'shards': [{**asdict(shard), 'rows': 201}]})
+    whole = (tmp_path / 'shard').read_bytes()
+    (tmp_path / 'shard').write_bytes(whole[:-1])
+    with pytest.raises(DatasetError, match='shard: cannot be read .*with "edgevl extract"'):
+        check_shards(tmp_path, manifest)
+
+
+def test_a_shard_says_what_its_second_pictures_mean(tmp_path):
+    schema = described(PAIRS, SecondModality('swir', 'full scale', 0.5, ()))
+    write_shard(tmp_path / 'shard', pairs(1).cast(schema))
+    assert json.loads(pq.read_schema(tmp_path / 'shard').metadata[SECOND_MODALITY]) == {
+        'name': 'swir', 'unit': 'full scale', 'scale': 0.5, 'missing': []}
+    assert described(PAIRS, None).metadata is None
+
+
+def test_depth_is_stored_in_millimetres_and_other_counts_as_they_are():
+    assert SecondModality(scale=0.04, missing=(0,)).stored == SecondModality()
+    swir = SecondModality('swir', 'full scale', 0.5, ())
+    assert swir.stored == swir
 
 
 @pytest.mark.parametrize('entry', [None, 'shard', 3, {}, {'name': 'shard'}, {'path': 'x'}])

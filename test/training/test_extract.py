@@ -13,10 +13,7 @@ import sys
 
 import cv2
 from edgevl_training.cli import main
-from edgevl_training.dataset import PAIRS, shards_of
-from edgevl_training.output import read_manifest
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rosbags.highlevel import AnyReader
@@ -35,6 +32,7 @@ from support.camera_bag import (
     START_NS,
     write_pairs,
 )
+from support.extracted import decoded, extract
 from support.source_tree import ROOT
 
 BAGS = Path(os.environ.get('EDGEVL_TEST_DATA', '')) / 'bags'
@@ -42,37 +40,6 @@ needs_data = pytest.mark.skipif(
     'EDGEVL_TEST_DATA' not in os.environ, reason='EDGEVL_TEST_DATA does not name the test data'
 )
 OTHER_FRAME = 'camera_depth_optical_frame'
-
-
-class Extracted:
-    """What a run left in its output folder."""
-
-    def __init__(self, out: Path) -> None:
-        """Read the folder back."""
-        self.manifest = read_manifest(out, 'extract')
-        tables = [pq.read_table(out / s.name) for s in shards_of(out, self.manifest)]
-        assert all(table.schema.equals(PAIRS) for table in tables)
-        self.rows = pa.concat_tables(tables).to_pylist()
-        with (out / 'skipped.csv').open(newline='', encoding='utf-8') as file:
-            self.skipped = list(csv.DictReader(file))
-        assert Counter(row['reason'] for row in self.skipped) == self.manifest['counts']['skipped']
-        assert len(self.rows) == self.manifest['counts']['pairs']
-
-    def numbers(self) -> list[int]:
-        """Give which pairs of `CameraBag.pair` are there."""
-        return [(row['color_stamp_ns'] - START_NS) // PERIOD_NS for row in self.rows]
-
-
-def extract(tmp_path: Path, *options: str | Path) -> Extracted:
-    """Run the verb to a good end."""
-    out = tmp_path / 'out'
-    assert main(['extract', '--out', str(out), *map(str, options)]) == 0
-    return Extracted(out)
-
-
-def decoded(data: bytes) -> np.ndarray:
-    """Decode a stored picture as it is."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 @needs_data
@@ -129,7 +96,7 @@ def test_columns_of_a_pair(tmp_path):
     row = result.rows[1]
     stamp_ns = START_NS + PERIOD_NS
     assert row['pair_id'] == f'walk/0/{stamp_ns}'
-    assert (row['bag'], row['timeline']) == ('walk', 0)
+    assert (row['bag'], row['item'], row['timeline']) == ('walk', COLOR, 0)
     assert row['depth_stamp_ns'] - row['color_stamp_ns'] == row['skew_ns'] == SKEW_NS
     assert row['color'] == jpeg(picture(1)) and row['depth'] == png(millimetres(1))
     assert (row['color_width'], row['color_height']) == (64, 48)
@@ -177,7 +144,7 @@ def test_a_looped_recording_has_timelines(tmp_path):
     assert len({row['pair_id'] for row in result.rows}) == 30
 
 
-def test_damaged_images_are_counted_and_the_rest_is_kept(tmp_path):
+def test_damaged_images_are_counted_and_the_rest_is_kept(tmp_path, capsys):
     with CameraBag(tmp_path / 'bag') as bag:
         whole = jpeg(picture(1)), png(millimetres(1))
         damaged = [
@@ -194,6 +161,9 @@ def test_damaged_images_are_counted_and_the_rest_is_kept(tmp_path):
     assert result.numbers() == [7]
     assert result.manifest['counts']['skipped'] == {'unusable colour': 3, 'unusable depth': 4}
     assert all(row['detail'] for row in result.skipped)
+    assert result.skipped[0]['item'] == f'{COLOR} {START_NS}'
+    said = capsys.readouterr().out
+    assert 'unusable colour, for example bag: ' in said and 'unusable depth, for example ' in said
 
 
 def test_raw_images_of_every_unit(tmp_path):
@@ -269,7 +239,12 @@ def test_depth_of_an_unknown_frame_is_refused_and_other_bags_go_on(tmp_path, cap
     refused = {source['name']: source['refused'] for source in result.manifest['by_source']}
     assert refused['known'] is None
     assert OTHER_FRAME in refused['unknown'] and '--allow-unregistered' in refused['unknown']
-    assert '--allow-unregistered' in capsys.readouterr().out
+    left_out, = result.skipped
+    assert (left_out['bag'], left_out['item'], left_out['reason'], left_out['detail']) == (
+        'unknown', '', 'source left out', refused['unknown'],
+    )
+    said = capsys.readouterr().out
+    assert '--allow-unregistered' in said and 'left out: 1 source left out' in said
 
 
 def test_depth_of_an_unknown_frame_is_taken_if_asked_for(tmp_path):
@@ -303,7 +278,10 @@ def test_a_bag_without_depth_does_not_stop_the_others(tmp_path, capsys):
     result = extract(tmp_path, '--bags', *bags)
     assert {row['bag'] for row in result.rows} == {'b'}
     assert '--modality rgb' in result.manifest['by_source'][0]['refused']
-    assert '--modality rgb' in capsys.readouterr().err
+    assert result.manifest['counts']['skipped'] == {'source left out': 1}
+    assert '--modality rgb' in result.skipped[0]['detail']
+    said = capsys.readouterr()
+    assert '--modality rgb' in said.err and 'left out: nothing' not in said.out
 
 
 def test_colour_alone_of_a_bag_with_depth(tmp_path):
@@ -322,7 +300,7 @@ def test_an_unknown_topic_lists_those_that_exist(tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
-def test_topics_can_be_given(tmp_path):
+def test_topics_can_be_given(tmp_path, capsys):
     with CameraBag(tmp_path / 'bag') as bag:
         bag.pair(0)
         bag.raw('/other/color', picture(9), 'rgb8', START_NS)
@@ -332,6 +310,10 @@ def test_topics_can_be_given(tmp_path):
         '/other/depth',
     )
     assert np.array_equal(decoded(result.rows[0]['depth']), millimetres(9))
+    chosen = result.manifest['by_source'][0]['topics']
+    assert sorted(chosen.values()) == ['/other/color', '/other/depth']
+    said = capsys.readouterr().out
+    assert 'topics: ' in said and '/other/color' in said and '/other/depth' in said
 
 
 def test_two_bags_of_one_name_are_told_apart(tmp_path):
@@ -345,12 +327,20 @@ def test_two_bags_of_one_name_are_told_apart(tmp_path):
     assert len({row['pair_id'] for row in result.rows}) == 5
 
 
-def test_truth_of_several_bags(tmp_path):
+def test_truth_of_several_bags(tmp_path, capsys):
     bags = [write_pairs(tmp_path / name, 2) for name in ('a', 'b')]
     truth = tmp_path / 'truth.csv'
     truth.write_text(f'bag,stamp_ns,label\na,{START_NS},kitchen\nb,{START_NS},hall\n')
     result = extract(tmp_path, '--bags', *bags, '--truth', truth)
     assert [row['truth'] for row in result.rows] == ['kitchen', None, 'hall', None]
+    assert 'truth: known of 2 of 4 pairs' in capsys.readouterr().out
+
+
+def test_truth_of_no_pair_at_all_is_said(tmp_path, capsys):
+    truth = tmp_path / 'truth.csv'
+    truth.write_text('stamp_ns,label\n1,kitchen\n')
+    extract(tmp_path, '--bags', write_pairs(tmp_path / 'bag', 2), '--truth', truth)
+    assert 'known of 0 of 2 pairs; its stamps have to be' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('text', ['', 'stamp,room\n1,hall\n', 'stamp_ns,label\nsoon,hall\n'])
@@ -426,6 +416,7 @@ def test_nothing_to_extract_ends_with_a_sentence_and_leaves_the_folder_free(tmp_
     assert main([*arguments, '--min-depth-coverage', '1']) == 1
     message = capsys.readouterr().err
     assert 'not one pair' in message and '3 too little depth' in message
+    assert 'lower --min-depth-coverage' in message
     assert main(arguments) == 0
 
 
@@ -436,9 +427,40 @@ def test_the_output_of_another_command_is_not_touched(tmp_path, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
     assert main([*arguments, '--rate', '1']) == 2
     assert 'rate' in capsys.readouterr().err
+    assert main([*arguments, str(write_pairs(tmp_path / 'more', 1))]) == 2
+    assert 'sources: only asked more\n' in capsys.readouterr().err
     assert main([*arguments, '--workers', '2']) == 0  # the same result, already there
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
     assert after == before
+
+
+@pytest.mark.parametrize('harm', ['none', 'missing', 'cut', 'other'])
+def test_a_finished_output_is_checked_before_it_is_called_so(tmp_path, capsys, harm):
+    bag, out = write_pairs(tmp_path / 'bag', 5), tmp_path / 'out'
+    arguments = ['extract', '--out', str(out), '--bags', str(bag)]
+    assert main(arguments) == 0
+    assert 'finished earlier' not in capsys.readouterr().out
+    shard, = out.glob('*.parquet')
+    if harm == 'missing':
+        shard.unlink()
+    elif harm == 'cut':
+        os.truncate(shard, shard.stat().st_size // 2)
+    elif harm == 'other':
+        pq.write_table(pq.read_table(shard).slice(1), shard)
+    assert main(arguments) == (0 if harm == 'none' else 2)
+    said = capsys.readouterr()
+    if harm == 'none':
+        assert 'finished earlier, nothing to do' in said.out and '5 pairs' in said.out
+    else:
+        assert said.out == '' and str(shard) in said.err
+        assert f'remove {out} and make it anew with "edgevl extract"' in said.err
+
+
+def test_an_output_beside_the_bags_of_a_folder_is_fine_but_not_inside_a_bag(tmp_path, capsys):
+    bag = write_pairs(tmp_path / 'bag', 2)
+    assert main(['extract', '--out', str(bag / 'out'), '--bags', str(tmp_path)]) == 2
+    assert 'outside of the sources' in capsys.readouterr().err
+    assert len(extract(tmp_path, '--bags', tmp_path).rows) == 2
 
 
 def test_a_folder_with_foreign_files_is_not_touched(tmp_path, capsys):
@@ -465,7 +487,7 @@ def test_all_errors_of_the_command_line_at_once(tmp_path, capsys):
 @pytest.mark.parametrize('options', [[], ['--bags', '.', '--images', '.']])
 def test_bags_or_images_are_needed_but_not_both(tmp_path, capsys, options):
     assert main(['extract', '--out', str(tmp_path / 'out'), *options]) == 2
-    assert 'either --bags or --images' in capsys.readouterr().err
+    assert '\n  expected either --bags or --images' in capsys.readouterr().err
 
 
 def test_help_lists_every_option(capsys):
@@ -484,27 +506,3 @@ def test_recipe_file(tmp_path):
     result = extract(tmp_path, '--config', recipe)
     assert result.numbers() == [0, 2, 4, 6, 8]
     assert result.manifest['recipe']['rate'] == 5
-
-
-def test_an_image_folder(tmp_path):
-    stills = tmp_path / 'stills'
-    for name, data in (
-        ('rgb/0001.jpg', jpeg(picture(1))), ('rgb/0002.jpg', jpeg(picture(2))),
-        ('depth/0001.png', png(millimetres(1))),
-    ):
-        (stills / name).parent.mkdir(parents=True, exist_ok=True)
-        (stills / name).write_bytes(data)
-    result = extract(tmp_path, '--images', stills)
-    assert [row['pair_id'] for row in result.rows] == ['stills/0/0']
-    assert result.rows[0]['color'] == jpeg(picture(1))
-    assert [row['item'] for row in result.skipped] == ['rgb/0002.jpg']
-
-
-@needs_data
-def test_another_second_modality(tmp_path):
-    result = extract(tmp_path, '--images', BAGS.parent / 'eurosat_sample')
-    assert len(result.rows) == 100
-    assert result.manifest['second_modality']['name'] == 'swir'
-    assert {row['depth_coverage'] for row in result.rows} == {1.0}
-    assert decoded(result.rows[0]['depth']).dtype == np.uint16
-    assert all(row['truth'] for row in result.rows)

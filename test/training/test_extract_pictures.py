@@ -113,6 +113,19 @@ def test_saturated_depth_becomes_no_reading():
     assert prepared.coverage == pytest.approx(1 - 8 / 48)
 
 
+@pytest.mark.parametrize('missing', [(0,), (0, 65535), (0, 7), ()])
+@pytest.mark.parametrize('scale', [0.001, 1 / 5000, 0.01, 0.25])
+def test_depth_of_any_unit_becomes_millimetres(scale, missing):
+    depth = np.random.default_rng(0).integers(0, 2**16, (48, 64)).astype(np.uint16)
+    depth[0, :3] = (0, 7, 65535)
+    prepared = prepare_depth(PlainPicture(depth), SecondModality('depth', 'm', scale, missing))
+    stored = cv2.imdecode(np.frombuffer(prepared.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    expected = np.minimum(np.rint(depth * (scale * 1000)), 65534)
+    expected[np.isin(depth, missing)] = 0
+    assert np.array_equal(stored, expected)
+    assert prepared.coverage == np.mean(expected > 0)
+
+
 def test_plain_depth_is_stored_without_loss():
     depth = millimetres(2)
     stored = prepare_depth(PlainPicture(depth), DEPTH).data

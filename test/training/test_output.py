@@ -129,8 +129,30 @@ def test_the_output_of_another_command_is_refused_with_what_differs(tmp_path, fi
     assert 'holds the output of another command; name another --out' in message
     assert message.splitlines()[1:] == [
         "  verb: there 'brew', asked 'grind'", '  recipe.rate: there 2.0, asked 5.0',
-        '  recipe.hash: there None, asked 3']
+        '  recipe.hash: there nothing, asked 3']
     assert {item: item.read_bytes() for item in tmp_path.iterdir()} == before
+
+
+def test_lists_that_differ_are_told_by_name(tmp_path):
+    def named(*names, path='x'):
+        return [{'name': name, 'path': path, 'size_bytes': 3} for name in names]
+
+    with OutputFolder(tmp_path, 'brew', {'sources': named('a', 'b'), 'files': ['x']}):
+        pass
+    for sources, said in (
+        (named('b', 'c'), 'only there a; only asked c'), (named('b', 'a'), 'in another order'),
+        (named('a', 'b', path='y'), 'changed a (path), b (path)'),
+    ):
+        with pytest.raises(OutputError) as refusal:
+            OutputFolder(tmp_path, 'brew', {'sources': sources, 'files': []}).__enter__()
+        assert str(refusal.value).splitlines()[1:] == [
+            f'  sources: {said}', '  files: there x, asked nothing']
+
+
+def test_a_list_of_what_gave_nothing_does_not_stop_another_try(tmp_path):
+    write_text(tmp_path / 'skipped.csv', 'item,reason')
+    with OutputFolder(tmp_path, 'brew', PURPOSE) as work:
+        assert not work.finished
 
 
 def test_a_folder_with_something_else_in_it_is_refused(tmp_path):

@@ -15,8 +15,8 @@ import yaml
 pytest.importorskip('pydantic', reason='pydantic is not installed')
 
 from edgevl_training.errors import RecipeError  # noqa: E402, I100
-from edgevl_training.recipe import parse, Recipe  # noqa: E402
-from pydantic import Field, model_validator  # noqa: E402
+from edgevl_training.recipe import parse, Recipe, several_options  # noqa: E402
+from pydantic import Field, field_validator, model_validator  # noqa: E402
 
 SECTIONS = ('extract', 'teach', 'brew')
 
@@ -102,11 +102,11 @@ def test_everything_wrong_is_told_at_once(file):
         '--name: expected a value, found none',
         f"{config}: 'tea': expected one of the sections extract, teach, brew",
         '--beans: is required',
-        f'{config}: brew.cups: input should be greater than or equal to 1, found 0',
-        "--strength: input should be less than or equal to 1, found '7'",
-        f'{config}: brew.water_celsius: input should be a valid number, found [1]',
-        "--method: input should be 'filter' or 'press', found 'drip'",
-        f"{config}: brew.roast: input should be 'light' or 'dark', found 'burnt'",
+        f'{config}: brew.cups: expected at least 1, found 0',
+        "--strength: expected at most 1, found '7'",
+        f'{config}: brew.water_celsius: expected a number, found [1]',
+        "--method: expected 'filter' or 'press', found 'drip'",
+        f"{config}: brew.roast: expected 'light' or 'dark', found 'burnt'",
         f'{config}: brew.strenght: no such option; did you mean strength?',
     ]
 
@@ -154,6 +154,61 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     binary.write_bytes(b'\xff\xfe\xfa')
     assert problems('--beans', 'a', '--config', binary)[0].startswith(f'{binary}: expected YAML')
     assert problems('--beans', 'a', '--config') == ['--config: expected a value, found none']
+
+
+def test_one_value_stands_for_a_list_of_one(file):
+    config = file({'brew': {'beans': 'a b', 'spices': 'salt'}})
+    recipe = brew('--config', config)
+    assert (recipe.beans, recipe.spices) == ((Path('a b'),), ('salt',))
+
+
+def test_a_key_given_twice_is_refused_with_its_line(file):
+    config = file('brew:\n  beans: [a]\n  cups: 3\n  cups: 4\n')
+    assert problems('--config', config, '--beans', 'a') == [
+        f"{config}: expected YAML: line 4: 'cups' is given a second time"]
+    config = file('teach: {}\nbrew: {beans: [a]}\nteach: {}\n')
+    assert "line 3: 'teach'" in problems('--config', config, '--beans', 'a')[0]
+    config = file('x: &x {cups: 3}\nbrew: {<<: *x, beans: [a], cups: 4}\n')
+    assert problems('--config', config)[0].startswith(f"{config}: 'x': expected one of")
+
+
+def test_wrong_types_are_told_in_plain_words(file):
+    config = file({'brew': {'beans': [5, 'a'], 'cups': 1.5, 'milk': 7, 'name': [1], 'spices': {}}})
+    assert problems('--config', config) == [
+        f'{config}: brew.beans: expected a path, found 5',
+        f'{config}: brew.cups: expected a whole number, found 1.5',
+        f'{config}: brew.milk: expected true or false, found 7',
+        f'{config}: brew.spices: expected text, found {{}}',
+        f'{config}: brew.name: expected text, found [1]',
+    ]
+
+
+@pytest.mark.parametrize('words', [['1'], ['1', '2'], ['1', '2', '3', '4']])
+def test_a_list_of_a_fixed_length(words):
+    class Shares(Recipe):
+        """Share a cake."""
+
+        split: tuple[float, float, float] = Field((1, 0, 0), description='three shares')
+
+    with pytest.raises(RecipeError, match=f'--split: expected 3 values, found {len(words)}$'):
+        parse(Shares, 'brew', ['--split', *words], SECTIONS)
+
+
+def test_what_no_single_option_is_to_blame_for():
+    class Journey(Recipe):
+        """Go there."""
+
+        bus: str | None = Field(None, description='by bus')
+
+        @field_validator('bus')
+        @classmethod
+        def _some(cls, value):
+            if value is None:
+                raise several_options('expected --bus or --train {at least}')
+            return value
+
+    with pytest.raises(RecipeError, match=r'\n  expected --bus or --train {at least}$'):
+        parse(Journey, 'brew', [], SECTIONS)
 
 
 def test_other_verbs_in_the_file_are_left_alone(file):

@@ -156,6 +156,14 @@ def test_finished_work_is_kept_and_never_overwritten(pairs, taught, teacher, tmp
         run(pairs, taught, 'conse')
 
 
+def test_a_finished_output_is_checked(pairs, taught, teacher, tmp_path):
+    harmed = shutil.copytree(taught, tmp_path / 'taught')
+    shard = sorted(harmed.glob('*.parquet'))[1]
+    os.truncate(shard, 100)
+    with pytest.raises(DatasetError, match=f'{shard.name}: .*anew with "edgevl teach"'):
+        run(pairs, harmed, teacher)
+
+
 def test_a_killed_run_goes_on_to_the_same_result(tmp_path, pairs, taught, teacher):
     """Kill -9 in the middle; the shards that were finished stay as they are."""
     killed = tmp_path / 'killed'

@@ -57,6 +57,7 @@ def test_pairs_come_in_natural_order_a_second_apart(tmp_path):
         assert pair.depth_stamp_ns == pair.color_stamp_ns
         assert pair.frame_id == pair.depth_frame_id != ''
         assert (pair.bag, pair.timeline) == (tmp_path.name, 0)
+        assert pair.item == ('rgb/a1.png', 'rgb/a2.png', 'rgb/a10.png')[index]
     assert read.losses == []
     assert read.read_bytes == source.size_bytes == sum(
         path.stat().st_size for path in tmp_path.rglob('*.png')
