@@ -268,7 +268,8 @@ def read_batches(
                     'set anew'
                 )
             yield from file.iter_batches(batch_size=rows, columns=columns)
-    except (OSError, pa.ArrowException) as error:
+    # Damage in the footer, which has no checksum, can look like anything.
+    except (OSError, ValueError, MemoryError, OverflowError, pa.ArrowException) as error:
         raise DatasetError(
             f'{path}: cannot be read as Parquet: {error}; make the data set anew'
         ) from error

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import hashlib
 import json
 
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 import numpy as np
 import pytest
 
@@ -154,14 +154,22 @@ def test_a_damaged_shard_is_named(shard):
             list(read_batches(shard))
 
 
+def flipped(path, where, flip, in_footer):
+    """Flip bits at a share of a shard's pages or of its footer."""
+    content = bytearray(path.read_bytes())
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], 'little')
+    start, end = (footer, len(content)) if in_footer else (0, footer)
+    content[start + int(where * (end - start))] ^= flip
+    path.write_bytes(content)
+
+
+@settings(deadline=None)
 @given(strategies.floats(0, 1, exclude_max=True), strategies.integers(1, 255))
-def test_no_flipped_bit_goes_unnoticed_or_ends_in_a_traceback(tmp_path_factory, where, flip):
+def test_no_flipped_bit_of_a_page_goes_unnoticed(tmp_path_factory, where, flip):
     path = tmp_path_factory.getbasetemp() / 'flipped.parquet'
     table = pairs(80)
     write_shard(path, table)
-    content = bytearray(path.read_bytes())
-    content[int(where * len(content))] ^= flip
-    path.write_bytes(content)
+    flipped(path, where, flip, in_footer=False)
     try:
         batches = list(read_batches(path))
     except DatasetError as error:
@@ -169,6 +177,19 @@ def test_no_flipped_bit_goes_unnoticed_or_ends_in_a_traceback(tmp_path_factory, 
     else:
         # Statistics, padding and the like: what was written is what was read.
         assert pa.Table.from_batches(batches).to_pydict() == table.to_pydict()
+
+
+@settings(deadline=None)
+@given(strategies.floats(0, 1, exclude_max=True), strategies.integers(1, 255))
+def test_no_flipped_bit_of_a_footer_ends_in_a_traceback(tmp_path_factory, where, flip):
+    """Parquet gives the footer no checksum; that of the whole shard is in the manifest."""
+    path = tmp_path_factory.getbasetemp() / 'flipped.parquet'
+    write_shard(path, pairs(80))
+    flipped(path, where, flip, in_footer=True)
+    try:
+        list(read_batches(path, PAIRS.names))
+    except DatasetError as error:
+        assert 'flipped.parquet' in str(error)
 
 
 def test_a_missing_column_or_file_is_named(shard, tmp_path):
