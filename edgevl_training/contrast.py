@@ -21,7 +21,7 @@ from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import PreprocessSpec
 from edgevl_training import distill
-from edgevl_training.errors import DatasetError, RecipeError
+from edgevl_training.errors import DatasetError
 from edgevl_training.output import MANIFEST, OutputFolder, read_manifest, write_text
 from edgevl_training.recipe import parse, Recipe
 from pydantic import Field, model_validator
@@ -213,12 +213,7 @@ def _training(
 ) -> Training:
     from edgevl_training.training_loop import Training
 
-    parts = recipe.accumulate * accelerator.num_processes
-    if recipe.batch_size % parts:
-        raise RecipeError(
-            f'--batch-size: expected a multiple of {parts} ({accelerator.num_processes} '
-            f'processes, each {recipe.accumulate} accumulated batches), found {recipe.batch_size}'
-        )
+    distill.check_batch_size(recipe.batch_size, recipe.accumulate, accelerator.num_processes)
     final = recipe.final_learning_rate
     return Training(
         recipe.epochs, recipe.learning_rate,

@@ -227,17 +227,26 @@ def distillation_terms(
 def _training(recipe: DistillRecipe, accelerator: Accelerator) -> Training:
     from edgevl_training.training_loop import Training
 
-    parts = recipe.accumulate * accelerator.num_processes
-    if recipe.batch_size % parts:
-        raise RecipeError(
-            f'--batch-size: expected a multiple of {parts} ({accelerator.num_processes} '
-            f'processes, each {recipe.accumulate} accumulated batches), found {recipe.batch_size}'
-        )
+    check_batch_size(recipe.batch_size, recipe.accumulate, accelerator.num_processes)
     return Training(
         recipe.epochs, recipe.learning_rate, recipe.final_learning_rate, recipe.weight_decay,
         recipe.batch_size, recipe.smallest_crop, recipe.accumulate, recipe.seed,
         recipe.threads or default_threads(accelerator), MODALITIES[recipe.modalities],
     )
+
+
+def check_batch_size(batch_size: int, accumulate: int, processes: int) -> None:
+    """
+    Check that each process gets the same number of pairs in each accumulated batch.
+
+    :raises RecipeError: when it would not.
+    """
+    parts = accumulate * processes
+    if batch_size % parts:
+        raise RecipeError(
+            f'--batch-size: expected a multiple of {parts} ({processes} processes, each '
+            f'{accumulate} accumulated batches), found {batch_size}'
+        )
 
 
 def default_threads(accelerator: Accelerator) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ OPTIONS = [
     '--batch-size', '4', '--device', 'cpu', '--learning-rate', '1e-3',
 ]
 WITHOUT_DEPTH = 3
+PATIENCE_S = 300
 
 
 def make_data(folder: Path, train: int = 14, validation: int = 4) -> Path:
@@ -69,3 +72,28 @@ def metrics_of(out: Path) -> list[dict[str, Any]]:
          if key not in ('seconds', 'pairs_per_second')}
         for line in lines
     ]
+
+
+def finish(words: list[str]) -> str:
+    """Run a command to its end; give what it prints."""
+    done = subprocess.run(
+        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def kill_after_an_epoch(words: list[str], out: Path) -> list[str]:
+    """Kill a run with SIGKILL as soon as it tells of an epoch; give what it told."""
+    process = subprocess.Popen(
+        words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        while not (out / 'metrics.jsonl').is_file() or not (out / 'metrics.jsonl').read_text():
+            assert process.poll() is None, 'it ended by itself'
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    return (out / 'metrics.jsonl').read_text().splitlines()

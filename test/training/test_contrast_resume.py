@@ -3,9 +3,7 @@
 """Stage 2 survives kill -9, and goes to the same weights in one process and in two."""
 from __future__ import annotations
 
-import subprocess
 import sys
-import time
 
 from edgevl_ros.core.files import sha256_of
 import pytest
@@ -16,9 +14,8 @@ pytest.importorskip('timm', reason='timm is not installed')
 pytest.importorskip('modelopt', reason='nvidia-modelopt is not installed')
 
 from support.contrasting import command, make_data, make_stage1  # noqa: E402, I100
-from support.distilling import environment, metrics_of  # noqa: E402
+from support.distilling import finish, kill_after_an_epoch, metrics_of  # noqa: E402
 
-PATIENCE_S = 300
 # Large steps would make much of a last digit that turned a rounding.
 OPTIONS = ('--learning-rate', '1e-5')
 
@@ -36,30 +33,6 @@ def unbroken(folders, tmp_path_factory):
     out = tmp_path_factory.mktemp('unbroken') / 'out'
     finish(command(*folders, out, *OPTIONS))
     return out
-
-
-def finish(words):
-    """Run a command to its end."""
-    done = subprocess.run(
-        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stdout
-
-
-def kill_after_an_epoch(words, out):
-    """Kill a run with SIGKILL as soon as it tells of an epoch; give what it told."""
-    process = subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE_S
-    try:
-        while not (out / 'metrics.jsonl').is_file() or not (out / 'metrics.jsonl').read_text():
-            assert process.poll() is None, 'it ended by itself'
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
-    return (out / 'metrics.jsonl').read_text().splitlines()
 
 
 def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(folders, unbroken, tmp_path):

@@ -3,9 +3,6 @@
 """Training survives kill -9, and goes to the same weights in one process and in two."""
 from __future__ import annotations
 
-import subprocess
-import time
-
 from edgevl_ros.core.files import sha256_of
 import pytest
 
@@ -13,9 +10,14 @@ pytest.importorskip('accelerate', reason='accelerate is not installed')
 pytest.importorskip('torch', reason='torch is not installed')
 pytest.importorskip('timm', reason='timm is not installed')
 
-from support.distilling import command, environment, make_data, metrics_of  # noqa: E402, I100
+from support.distilling import (  # noqa: E402, I100
+    command,
+    finish,
+    kill_after_an_epoch,
+    make_data,
+    metrics_of,
+)
 
-PATIENCE_S = 300
 # Enough that a kill after the first one is never too late.
 EPOCHS = ('--epochs', '8')
 
@@ -32,31 +34,6 @@ def unbroken(data, tmp_path_factory):
     out = tmp_path_factory.mktemp('unbroken') / 'out'
     finish(command(data, out, *EPOCHS))
     return out
-
-
-def finish(words):
-    """Run a command to its end; give what it prints."""
-    done = subprocess.run(
-        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def kill_after_an_epoch(words, out):
-    """Kill a run with SIGKILL as soon as it tells of an epoch; give what it told."""
-    process = subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE_S
-    try:
-        while not (out / 'metrics.jsonl').is_file() or not (out / 'metrics.jsonl').read_text():
-            assert process.poll() is None, 'it ended by itself'
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
-    return (out / 'metrics.jsonl').read_text().splitlines()
 
 
 def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(data, unbroken, tmp_path):
