@@ -17,7 +17,8 @@ import platform
 import sys
 
 from edgevl_ros.core.bundle import Bundle
-from edgevl_training.evaluate import compare, embed, read_nyuv2, reliability, session, time_models
+from edgevl_training.evaluation.nyuv2 import compare, read_nyuv2, reliability
+from edgevl_training.evaluation.sessions import embed, open_session, time_models
 import onnxruntime
 from rich.console import Console
 from rich.table import Table
@@ -38,8 +39,8 @@ def main() -> int:
     int8_path, fp32_path = str(bundle.model_path('onnxruntime')), str(options.fp32)
     pictures = read_nyuv2(options.data, bundle.preprocess)
     words = bundle.phrases.vocabulary(pictures.labels).embeddings
-    int8 = embed(session(int8_path, 1), pictures.images)
-    fp32 = embed(session(fp32_path, 1), pictures.images)
+    int8 = embed(open_session(int8_path, 1), pictures.images)
+    fp32 = embed(open_session(fp32_path, 1), pictures.images)
     result = {
         'processor': platform.processor() or platform.machine(),
         'onnxruntime': onnxruntime.__version__,

@@ -19,6 +19,11 @@ VERBS = {
     'curate': ('edgevl_training.curate', 'pairs + embeddings -> confident, labelled, split pairs'),
     'distill': ('edgevl_training.distill', 'curated pairs -> a student of both modalities'),
     'contrast': ('edgevl_training.contrast', 'that student -> the same, trained for INT8'),
+    'export': ('edgevl_training.export', 'a trained student -> ONNX graphs, proven equal to it'),
+    'evaluate': ('edgevl_training.evaluate', 'models + pairs -> accuracy as on the robot, report'),
+    'pack': ('edgevl_training.pack', 'an exported student + words -> the bundle for a robot'),
+    'adapt': ('edgevl_training.adapt', 'all of these: bags or images -> the bundle'),
+    'ablate': ('edgevl_training.ablate', "the paper's tables on the user's own pairs"),
 }
 
 _ROS_PACKAGES = (

@@ -13,39 +13,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
-import os
 from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
 from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import PreprocessSpec
-from edgevl_training import distill
 from edgevl_training.errors import DatasetError
-from edgevl_training.output import MANIFEST, OutputFolder, read_manifest, write_text
+from edgevl_training.output import MANIFEST, read_manifest, write_text
 from edgevl_training.recipe import parse, Recipe
-from pydantic import Field, model_validator
+from edgevl_training.training_recipe import (
+    MODALITIES,
+    ModalityNames,
+    training_of,
+    TrainingRecipe,
+)
+from edgevl_training.training_stage import (
+    NOT_PURPOSE,
+    outcome,
+    PREPROCESS,
+    run_stage,
+    STUDENT,
+)
+from pydantic import Field
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from edgevl_training.contrast_training import ContrastTrainer, Objective
+    from edgevl_training.contrast_training import Objective
     from edgevl_training.students.student import Student
     from edgevl_training.training_data import CuratedSplit
     from edgevl_training.training_loop import Training
     from torch import Tensor
 
-# What does not change the result, or is written down as a hash of its content.
-_NOT_PURPOSE = {'data', 'out', 'student', 'device', 'threads'}
 _CALIBRATION_BATCH = 16
+# What calibrating alone depends on: training may be asked otherwise without changing it.
+_OF_CALIBRATION = {
+    'ptq', 'modalities', 'weight_bits', 'calibration', 'calibration_pairs', 'seed',
+}
 
 
-class ContrastRecipe(Recipe):
-    """
-    Stage 2: make the student INT8, and teach it to tell pseudo-labels apart.
-
-    Run it under torchrun or "accelerate launch" to use several GPUs or machines:
-    torchrun --nproc-per-node 4 -m edgevl_training.cli contrast ...
-    """
+class _Int8Options(Recipe):
+    """The options of stage 2 alone; `ContrastRecipe` puts those of all training behind them."""
 
     data: Path = Field(description='output folder of edgevl curate')
     student: Path = Field(description='output folder of edgevl distill')
@@ -57,9 +65,13 @@ class ContrastRecipe(Recipe):
     ptq: bool = Field(
         False, description='only calibrate, train nothing: an ablation of the paper'
     )
+    modalities: ModalityNames | None = Field(
+        None, description='what to calibrate and train on (default: what the student was '
+        'distilled on)',
+    )
     mining: Literal['intra', 'cross'] = Field(
-        'intra', description='where to look for positives and negatives: in the modality of the '
-        'anchor, as published, or in both',
+        'intra', description='where to look for positives and negatives, within a batch: in the '
+        'modality of the anchor, as published, or in both',
     )
     margin: float = Field(0.3, gt=0, le=2, description='of the triplets, in Euclidean distance')
     negatives: int = Field(3, ge=1, le=1000, description='most semi-hard negatives of an anchor')
@@ -80,6 +92,20 @@ class ContrastRecipe(Recipe):
     calibration_pairs: int = Field(
         256, ge=1, le=1_000_000, description='training pairs to calibrate with, at random'
     )
+    activation_scales: Literal['fixed', 'learned'] = Field(
+        'fixed', description='how calibrated scales of activations go on: as they are, or trained '
+        'along as learned step sizes (LSQ)',
+    )
+
+
+class ContrastRecipe(TrainingRecipe, _Int8Options):
+    """
+    Stage 2: make the student INT8, and teach it to tell pseudo-labels apart.
+
+    Run it under torchrun or "accelerate launch" to use several GPUs or machines:
+    torchrun --nproc-per-node 4 -m edgevl_training.cli contrast ...
+    """
+
     epochs: int = Field(20, ge=1, le=100_000, description='passes over the training pairs')
     learning_rate: float = Field(
         1e-6, gt=0, le=10, description='of AdamW at the beginning; falls along a cosine'
@@ -87,47 +113,15 @@ class ContrastRecipe(Recipe):
     final_learning_rate: float | None = Field(
         None, ge=0, le=10, description='at the end (default: a tenth of --learning-rate)'
     )
-    weight_decay: float = Field(0.01, ge=0, le=10, description='of AdamW')
-    batch_size: int = Field(
-        64, ge=1, le=1_000_000,
-        description='pairs in a step, of all processes and accumulated batches together; '
-        'triplets are found within an accumulated batch',
-    )
-    accumulate: int = Field(
-        1, ge=1, le=100_000, description='batches that a step is cut into, to save memory'
-    )
-    smallest_crop: float = Field(
-        0.5, gt=0, le=1, description='least share of the area that a random crop keeps'
-    )
-    precision: Literal['no', 'fp16', 'bf16'] = Field(
-        'no', description='mixed precision, on a GPU only'
-    )
-    device: Literal['auto', 'cpu', 'cuda'] = Field('auto', description='where to train')
-    threads: int | None = Field(
-        None, ge=1, le=256,
-        description='threads of each process that decode pictures (default: 1 beside a student '
-        'on the CPU, else one for each core)',
-    )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description='of crops and order')
 
-    @model_validator(mode='after')
-    def _fits_together(self) -> ContrastRecipe:
-        problems = []
-        if (self.final_learning_rate or 0) > self.learning_rate:
-            problems.append(
-                f'--final-learning-rate: expected at most --learning-rate {self.learning_rate:g}, '
-                f'found {self.final_learning_rate:g}'
-            )
-        if self.batch_size % self.accumulate:
-            problems.append(
-                f'--batch-size: expected a multiple of --accumulate {self.accumulate}, found '
-                f'{self.batch_size}'
-            )
+    def problems(self) -> list[str]:
+        """Say which options do not fit together."""
+        problems = super().problems()
         if self.distillation_weight is not None and self.loss == 'triplets':
             problems.append('--distillation-weight: expected none with --loss triplets')
-        if problems:
-            raise ValueError('; '.join(problems))
-        return self
+        if self.ptq and self.activation_scales == 'learned':
+            problems.append('--activation-scales: expected fixed with --ptq, found learned')
+        return problems
 
 
 def run(arguments: list[str]) -> int:
@@ -136,26 +130,21 @@ def run(arguments: list[str]) -> int:
 
     recipe = parse(ContrastRecipe, 'contrast', arguments, list(VERBS))
     _check_fits(recipe)
-    purpose = {
+    first = run_stage(recipe, 'contrast', purpose_of(recipe), ('data', 'student'), _contrast)
+    return _summarise(recipe.out) if first else 0
+
+
+def purpose_of(recipe: ContrastRecipe) -> dict[str, Any]:
+    """Give all that decides the result, as the manifest will hold it."""
+    return {
         # The folders may be moved; what they hold is in their manifests.
-        'recipe': recipe.model_dump(mode='json', exclude=_NOT_PURPOSE),
+        'recipe': recipe.model_dump(
+            mode='json', exclude={*NOT_PURPOSE, 'student'},
+            include=_OF_CALIBRATION if recipe.ptq else None,
+        ),
         'data': {'manifest_sha256': sha256_of(recipe.data / MANIFEST)},
         'stage1': {'manifest_sha256': sha256_of(recipe.student / MANIFEST)},
     }
-    from edgevl_training.training_loop import joined_processes
-
-    with joined_processes(recipe.device, recipe.precision, recipe.accumulate) as accelerator:
-        if not accelerator.is_main_process:
-            if not distill.told(None):
-                _contrast(recipe, accelerator)
-            return 0
-        with OutputFolder(recipe.out, 'contrast', purpose) as output:
-            if distill.told(output.finished):
-                print(f'{recipe.out}: finished earlier, nothing to do')
-            else:
-                output.finish({**_contrast(recipe, accelerator), 'paths': _paths(recipe)})
-            distill.drop_checkpoints(recipe.out)
-    return _summarise(recipe.out)
 
 
 def _check_fits(recipe: ContrastRecipe) -> None:
@@ -175,52 +164,48 @@ def _check_fits(recipe: ContrastRecipe) -> None:
 
 def _contrast(recipe: ContrastRecipe, accelerator: Accelerator) -> dict[str, Any]:
     """Calibrate and train in all processes; give what belongs into the manifest."""
-    from edgevl_training.contrast_training import ContrastTrainer, read_superset
+    from edgevl_training.fake_quant import save_quantized
+    from edgevl_training.learned_scales import with_fixed_scales
+    from edgevl_training.pseudo_labels import choice_of
     from edgevl_training.training_data import CuratedSplit
+    from edgevl_training.training_loop import Trainer
 
-    stage1 = read_manifest(recipe.student, 'distill')
-    modalities = distill.MODALITIES[stage1['recipe']['modalities']]
+    modalities = MODALITIES[_modalities(recipe)]
     train = CuratedSplit(recipe.data, 'train', modalities)
     validation = CuratedSplit(recipe.data, 'validation', modalities)
-    superset = read_superset(recipe.data, [train, validation])
-    training = _training(recipe, accelerator, modalities)
-    text = (recipe.student / distill.PREPROCESS).read_text(encoding='utf-8')
+    choice = choice_of(recipe.choose, recipe.data, [train, validation])
+    training = training_of(recipe, accelerator, modalities)
+    text = (recipe.student / PREPROCESS).read_text(encoding='utf-8')
     spec = PreprocessSpec.from_yaml(text)
     student = _quantized(recipe, train, spec, training)
     if accelerator.is_main_process:
-        write_text(recipe.out / distill.PREPROCESS, text)
+        write_text(recipe.out / PREPROCESS, text)
         print(
             f'{student.name}, INT8: {len(train)} pairs to train on, {len(validation)} to choose '
             f'the epoch by, on {accelerator.num_processes} x {accelerator.device.type}',
             flush=True,
         )
     objective = _objective(recipe, modalities, train.dim)
-    trainer = ContrastTrainer(
-        accelerator, student, objective, objective.weights, spec, training, recipe.out
+    trainer = Trainer(
+        accelerator, student, objective, objective.weights, spec, training, recipe.out, choice
     )
-    trainer.superset = superset
     if recipe.ptq:
         trainer.measure(validation)
     else:
         trainer.fit(train, validation)
+        trainer.take_best()
     if not accelerator.is_main_process:
         return {}
-    return _conclude(recipe, student, spec, trainer, train, validation)
+    save_quantized(with_fixed_scales(student), recipe.out / STUDENT)
+    return {
+        **outcome(recipe.out, student, spec, trainer, train, validation),
+        'modalities': _modalities(recipe),
+    }
 
 
-def _training(
-    recipe: ContrastRecipe, accelerator: Accelerator, modalities: tuple[Modality, ...]
-) -> Training:
-    from edgevl_training.training_loop import Training
-
-    distill.check_batch_size(recipe.batch_size, recipe.accumulate, accelerator.num_processes)
-    final = recipe.final_learning_rate
-    return Training(
-        recipe.epochs, recipe.learning_rate,
-        recipe.learning_rate / 10 if final is None else final, recipe.weight_decay,
-        recipe.batch_size, recipe.smallest_crop, recipe.accumulate, recipe.seed,
-        recipe.threads or distill.default_threads(accelerator), modalities,
-    )
+def _modalities(recipe: ContrastRecipe) -> str:
+    stage1 = read_manifest(recipe.student, 'distill')['recipe']
+    return recipe.modalities or stage1['modalities']
 
 
 def _objective(
@@ -240,16 +225,17 @@ def _quantized(
 ) -> Student:
     """Put INT8 rounding into the student of stage 1, and calibrate unless a checkpoint has it."""
     from edgevl_training.fake_quant import calibrate, insert_quantizers
+    from edgevl_training.learned_scales import with_learned_scales
     from edgevl_training.students.student import load_student
     from edgevl_training.training_loop import LATEST
 
     student = insert_quantizers(
-        load_student(recipe.student / distill.STUDENT), int(recipe.weight_bits)
+        load_student(recipe.student / STUDENT), int(recipe.weight_bits)
     )
     if not (recipe.out / LATEST).is_file():
         pictures = _calibration_pictures(recipe, train, spec, training)
         calibrate(student, pictures, recipe.calibration)
-    return student
+    return with_learned_scales(student) if recipe.activation_scales == 'learned' else student
 
 
 def _calibration_pictures(
@@ -268,50 +254,6 @@ def _calibration_pictures(
         yield torch.from_numpy(np.concatenate([*parts, batch.depth[batch.has_depth]]))
 
 
-def _conclude(
-    recipe: ContrastRecipe, student: Student, spec: PreprocessSpec, trainer: ContrastTrainer,
-    train: CuratedSplit, validation: CuratedSplit,
-) -> dict[str, Any]:
-    """Write the best student and the curves; give what belongs into the manifest."""
-    from edgevl_training import checkpoint
-    from edgevl_training.fake_quant import save_quantized
-    from edgevl_training.training_log import CURVES, draw_curves, METRICS, TrainingLog
-    from edgevl_training.training_loop import BEST
-
-    if recipe.ptq:
-        with TrainingLog(recipe.out, trainer.epochs):
-            pass
-    else:
-        checkpoint.load(recipe.out / BEST, student)
-    save_quantized(student, recipe.out / distill.STUDENT)
-    names = {'rgb': 'colour', 'depth': train.modality.name}
-    draw_curves(recipe.out / CURVES, trainer.epochs, trainer.best['epoch'], names)
-    files = (distill.STUDENT, distill.PREPROCESS, METRICS, CURVES)
-    return {
-        'teacher': train.manifest['teacher'],
-        'second_modality': train.manifest.get('second_modality'),
-        'student': {
-            'name': student.name,
-            'parameters': distill.parameters_of(student),
-            'image_size': student.image_size,
-            'dim': student.dim,
-        },
-        'modalities': read_manifest(recipe.student, 'distill')['recipe']['modalities'],
-        'preprocess': spec.to_yaml(),
-        'counts': {'train': len(train), 'validation': len(validation)},
-        'best': trainer.best,
-        'last': trainer.epochs[-1],
-        'seconds': round(sum(epoch['seconds'] for epoch in trainer.epochs), 1),
-        'files': [{'name': name, 'sha256': sha256_of(recipe.out / name)} for name in files],
-    }
-
-
-def _paths(recipe: ContrastRecipe) -> dict[str, str]:
-    return {
-        name: os.path.relpath(getattr(recipe, name), recipe.out) for name in ('data', 'student')
-    }
-
-
 def _summarise(out: Path) -> int:
     """Print what came out; give the exit status."""
     manifest = read_manifest(out, 'contrast')
@@ -325,6 +267,6 @@ def _summarise(out: Path) -> int:
         f'{last["epoch"]} epochs in {timedelta(seconds=round(manifest["seconds"]))}; chosen: '
         f'epoch {best["epoch"]}, pseudo-labels met on validation pairs: {shares}; cosine with '
         f'the teacher {best["agreement"]:.3f}\n'
-        f'student: {out / distill.STUDENT}, curves: {out / "curves.png"}'
+        f'student: {out / STUDENT}, curves: {out / "curves.png"}'
     )
     return 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 import hashlib
-import math
 import os
 from pathlib import Path
 import sys
@@ -26,9 +25,10 @@ from edgevl_training.curation.report import write_report
 from edgevl_training.curation.selection import KEPT, REASONS, select, Selection
 from edgevl_training.curation.splits import split_pairs, SPLITS, Splits
 from edgevl_training.curation.superset import read_superset
+from edgevl_training.curation.taught import Taught
 from edgevl_training.curation.write import write_decisions, write_kept, write_superset
 from edgevl_training.dataset import check_shards, Shard, shards_of
-from edgevl_training.errors import DatasetError, TeacherError
+from edgevl_training.errors import DatasetError
 from edgevl_training.output import MANIFEST, OutputFolder, read_manifest
 from edgevl_training.progress import progress
 from edgevl_training.prompts import templates_named
@@ -117,16 +117,19 @@ def _curate(
         phrases, recipe.prompts and templates_named(recipe.prompts),
         recipe.teacher or inputs.teacher_name, inputs.identity['teacher'],
     )
+    taught = Taught(
+        inputs.pairs, inputs.taught, inputs.identity['teacher']['dim'], recipe.agree_seconds
+    )
     total = sum(shard.rows for shard in inputs.pairs[1])
     with progress('judging', total, 'pairs') as bar:
         columns = read_columns(
-            inputs.pairs, inputs.taught, superset.embeddings, superset.logit_scale, bar.advance
+            inputs.pairs, taught, superset.embeddings, superset.logit_scale, bar.advance
         )
     splits = split_pairs(columns.bag, columns.stamp_ns, recipe.split_rules)
     selection = select(columns, splits, recipe.selection_rules)
     with progress('writing', total, 'pairs') as bar:
         shards = write_kept(
-            out, inputs.pairs, inputs.taught[0], columns, splits, selection, superset, bar.advance
+            out, inputs.pairs, taught, columns, splits, selection, superset, bar.advance
         )
     write_decisions(
         out / 'decisions.parquet', inputs.pairs, columns, splits, selection, superset
@@ -164,18 +167,9 @@ def embed_superset(
     :param teacher: its id, dim and logit_scale as ``teach`` wrote them.
     :raises TeacherError: when the teacher that is opened is another one.
     """
-    from edgevl_training.teachers.teacher import open_teacher
+    from edgevl_training.teachers.teacher import reopen_teacher
 
-    opened = open_teacher(name)
-    same = (opened.id, opened.dim) == (teacher['id'], teacher['dim']) and math.isclose(
-        opened.logit_scale, teacher['logit_scale'], rel_tol=1e-4
-    )
-    if not same:
-        found = {'id': opened.id, 'dim': opened.dim, 'logit_scale': opened.logit_scale}
-        raise TeacherError(
-            f'expected the teacher that embedded the pictures, {teacher}, to embed the words too, '
-            f'found {found}; name it with --teacher, or run "edgevl teach" with this one'
-        )
+    opened = reopen_teacher(name, teacher)
     rows = opened.embed_texts(list(phrases), templates)
     return Vocabulary(tuple(phrases), rows, float(teacher['logit_scale']), teacher['id'])
 

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 SECOND_MODALITY = b'edgevl.second_modality'
 # Small enough that a reader's memory does not grow with the shard.
 _ROW_GROUP_ROWS = 64
+_READ_ROWS = 4096
 
 PAIRS = pa.schema([
     # Unique in the data set, and the same whenever the same sources are extracted again.
@@ -273,3 +274,19 @@ def read_batches(
         raise DatasetError(
             f'{path}: cannot be read as Parquet: {error}; make the data set anew'
         ) from error
+
+
+def read_table(path: Path, columns: Sequence[str], rows: int) -> pa.Table:
+    """
+    Read some columns of a shard whole.
+
+    :raises DatasetError: when it does not have the rows that its manifest counts.
+    """
+    batches = list(read_batches(path, columns, _READ_ROWS))
+    found = sum(len(batch) for batch in batches)
+    if found != rows or not batches:
+        raise DatasetError(
+            f'{path}: expected the {rows} rows that the manifest counts, found {found}; '
+            'make the data set anew'
+        )
+    return pa.Table.from_batches(batches)

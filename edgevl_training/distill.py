@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-import os
 from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
@@ -21,37 +20,36 @@ from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import ColorSpec, DepthSpec, PreprocessSpec, ResizeSpec
 from edgevl_training.dataset import SecondModality
-from edgevl_training.errors import RecipeError, TrainingError
-from edgevl_training.output import MANIFEST, OutputFolder, read_manifest, write_text
+from edgevl_training.errors import RecipeError
+from edgevl_training.output import MANIFEST, read_manifest, write_text
 from edgevl_training.recipe import parse, Recipe
-from pydantic import Field, model_validator
+from edgevl_training.training_recipe import (
+    MODALITIES,
+    ModalityNames,
+    training_of,
+    TrainingRecipe,
+)
+from edgevl_training.training_stage import (
+    NOT_PURPOSE,
+    outcome,
+    parameters_of,
+    PREPROCESS,
+    run_stage,
+    STUDENT,
+)
+from pydantic import Field
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from edgevl_training.students.student import Student
-    from edgevl_training.training_data import CuratedSplit
-    from edgevl_training.training_loop import Features, Trainer, Training
+    from edgevl_training.training_measures import Features
     from torch import Tensor
 
-STUDENT, PREPROCESS = 'student.safetensors', 'preprocess.yaml'
 _DEPTH_RANGE_M = (0.0, 10.0)
-MODALITIES = {
-    'both': (Modality.RGB, Modality.DEPTH),
-    'rgb': (Modality.RGB,),
-    'depth': (Modality.DEPTH,),
-}
-_MOST_THREADS = 16
-# What does not change the result, or is written down as a hash of its content.
-_NOT_PURPOSE = {'data', 'out', 'weights', 'device', 'threads'}
 
 
-class DistillRecipe(Recipe):
-    """
-    Stage 1: teach one student to embed colour and depth where the teacher embeds colour.
-
-    Run it under torchrun or "accelerate launch" to use several GPUs or machines:
-    torchrun --nproc-per-node 4 -m edgevl_training.cli distill ...
-    """
+class _StudentOptions(Recipe):
+    """The options of stage 1 alone; `DistillRecipe` puts those of all training behind them."""
 
     data: Path = Field(description='output folder of edgevl curate')
     out: Path = Field(description='folder to write to')
@@ -80,54 +78,34 @@ class DistillRecipe(Recipe):
         None, gt=0, allow_inf_nan=False,
         description='what becomes 1 (default: 10 metres for depth, else full scale)',
     )
-    modalities: Literal['both', 'rgb', 'depth'] = Field(
+    modalities: ModalityNames = Field(
         'both', description='what to train on; one alone is an ablation of the paper'
     )
-    epochs: int = Field(120, ge=1, le=100_000, description='passes over the training pairs')
+
+
+class DistillRecipe(TrainingRecipe, _StudentOptions):
+    """
+    Stage 1: teach one student to embed colour and depth where the teacher embeds colour.
+
+    Run it under torchrun or "accelerate launch" to use several GPUs or machines:
+    torchrun --nproc-per-node 4 -m edgevl_training.cli distill ...
+    """
+
+    epochs: int = Field(
+        120, ge=0, le=100_000,
+        description='passes over the training pairs; 0 gives the student as it begins',
+    )
     learning_rate: float = Field(
         1e-4, gt=0, le=10, description='of AdamW at the beginning; falls along a cosine'
     )
     final_learning_rate: float = Field(5e-6, ge=0, le=10, description='at the end')
-    weight_decay: float = Field(0.01, ge=0, le=10, description='of AdamW')
-    batch_size: int = Field(
-        64, ge=1, le=1_000_000,
-        description='pairs in a step, of all processes and accumulated batches together',
-    )
-    accumulate: int = Field(
-        1, ge=1, le=100_000, description='batches that a step is cut into, to save memory'
-    )
-    smallest_crop: float = Field(
-        0.5, gt=0, le=1, description='least share of the area that a random crop keeps'
-    )
-    precision: Literal['no', 'fp16', 'bf16'] = Field(
-        'no', description='mixed precision, on a GPU only'
-    )
-    device: Literal['auto', 'cpu', 'cuda'] = Field('auto', description='where to train')
-    threads: int | None = Field(
-        None, ge=1, le=256,
-        description='threads of each process that decode pictures (default: 1 beside a student '
-        f'on the CPU, else one for each core, {_MOST_THREADS} at most)',
-    )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description='of crops, order and first weights')
 
-    @model_validator(mode='after')
-    def _fits_together(self) -> DistillRecipe:
-        problems = []
-        if self.final_learning_rate > self.learning_rate:
-            problems.append(
-                f'--final-learning-rate: expected at most --learning-rate {self.learning_rate:g}, '
-                f'found {self.final_learning_rate:g}'
-            )
-        if self.batch_size % self.accumulate:
-            problems.append(
-                f'--batch-size: expected a multiple of --accumulate {self.accumulate}, found '
-                f'{self.batch_size}'
-            )
+    def problems(self) -> list[str]:
+        """Say which options do not fit together."""
+        problems = super().problems()
         if self.near is not None and self.far is not None and self.near >= self.far:
             problems.append(f'--near: expected less than --far {self.far:g}, found {self.near:g}')
-        if problems:
-            raise ValueError('; '.join(problems))
-        return self
+        return problems
 
 
 def run(arguments: list[str]) -> int:
@@ -135,26 +113,18 @@ def run(arguments: list[str]) -> int:
     from edgevl_training.cli import VERBS
 
     recipe = parse(DistillRecipe, 'distill', arguments, list(VERBS))
-    purpose = {
+    first = run_stage(recipe, 'distill', purpose_of(recipe), ('data',), _distil)
+    return _summarise(recipe.out) if first else 0
+
+
+def purpose_of(recipe: DistillRecipe) -> dict[str, Any]:
+    """Give all that decides the result, as the manifest will hold it."""
+    return {
         # The folders may be moved; what they hold is in their manifests.
-        'recipe': recipe.model_dump(mode='json', exclude=_NOT_PURPOSE),
+        'recipe': recipe.model_dump(mode='json', exclude={*NOT_PURPOSE, 'weights'}),
         'data': {'manifest_sha256': _identity(recipe.data)},
         'weights': _weights_identity(recipe.weights),
     }
-    from edgevl_training.training_loop import joined_processes
-
-    with joined_processes(recipe.device, recipe.precision, recipe.accumulate) as accelerator:
-        if not accelerator.is_main_process:
-            if not told(None):
-                _distil(recipe, accelerator)
-            return 0
-        with OutputFolder(recipe.out, 'distill', purpose) as output:
-            if told(output.finished):
-                print(f'{recipe.out}: finished earlier, nothing to do')
-            else:
-                output.finish({**_distil(recipe, accelerator), **_data_of(recipe)})
-            drop_checkpoints(recipe.out)
-    return _summarise(recipe.out)
 
 
 def preprocess_of(
@@ -180,11 +150,13 @@ def preprocess_of(
 
 def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     """Train in all processes; give what belongs into the manifest."""
+    from edgevl_training.pseudo_labels import choice_of
+    from edgevl_training.students.student import save_student
     from edgevl_training.training_data import CuratedSplit
     from edgevl_training.training_loop import Trainer
 
     modalities = MODALITIES[recipe.modalities]
-    training = _training(recipe, accelerator)
+    training = training_of(recipe, accelerator, modalities)
     train = CuratedSplit(recipe.data, 'train', modalities)
     validation = CuratedSplit(recipe.data, 'validation', modalities)
     student = _begin(recipe, train.dim)
@@ -202,11 +174,17 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     trainer = Trainer(
         accelerator, student, partial(distillation_terms, modalities=modalities),
         {modality.value: 1.0 for modality in modalities}, spec, training, recipe.out,
+        choice_of(recipe.choose, recipe.data, [train, validation]),
     )
-    trainer.fit(train, validation)
+    if recipe.epochs:
+        trainer.fit(train, validation)
+        trainer.take_best()
+    else:
+        trainer.measure(validation)
     if not accelerator.is_main_process:
         return {}
-    return _conclude(recipe, student, spec, trainer, train, validation)
+    save_student(student, recipe.out / STUDENT)
+    return outcome(recipe.out, student, spec, trainer, train, validation)
 
 
 def distillation_terms(
@@ -224,39 +202,6 @@ def distillation_terms(
     return terms
 
 
-def _training(recipe: DistillRecipe, accelerator: Accelerator) -> Training:
-    from edgevl_training.training_loop import Training
-
-    check_batch_size(recipe.batch_size, recipe.accumulate, accelerator.num_processes)
-    return Training(
-        recipe.epochs, recipe.learning_rate, recipe.final_learning_rate, recipe.weight_decay,
-        recipe.batch_size, recipe.smallest_crop, recipe.accumulate, recipe.seed,
-        recipe.threads or default_threads(accelerator), MODALITIES[recipe.modalities],
-    )
-
-
-def check_batch_size(batch_size: int, accumulate: int, processes: int) -> None:
-    """
-    Check that each process gets the same number of pairs in each accumulated batch.
-
-    :raises RecipeError: when it would not.
-    """
-    parts = accumulate * processes
-    if batch_size % parts:
-        raise RecipeError(
-            f'--batch-size: expected a multiple of {parts} ({processes} processes, each '
-            f'{accumulate} accumulated batches), found {batch_size}'
-        )
-
-
-def default_threads(accelerator: Accelerator) -> int:
-    """Give the threads that decode pictures in each process where nobody says how many."""
-    if accelerator.device.type == 'cpu':
-        return 1
-    local_processes = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
-    return min(max(1, len(os.sched_getaffinity(0)) // local_processes), _MOST_THREADS)
-
-
 def _begin(recipe: DistillRecipe, dim: int) -> Student:
     """Build the student; its random weights come from the seed."""
     from edgevl_training.students.student import open_student
@@ -270,51 +215,9 @@ def _begin(recipe: DistillRecipe, dim: int) -> Student:
     )
 
 
-def _conclude(
-    recipe: DistillRecipe, student: Student, spec: PreprocessSpec, trainer: Trainer,
-    train: CuratedSplit, validation: CuratedSplit,
-) -> dict[str, Any]:
-    """Write the best student and the curves; give what belongs into the manifest."""
-    from edgevl_training import checkpoint
-    from edgevl_training.students.student import save_student
-    from edgevl_training.training_log import CURVES, draw_curves, METRICS
-    from edgevl_training.training_loop import BEST
-
-    checkpoint.load(recipe.out / BEST, student)
-    save_student(student, recipe.out / STUDENT)
-    names = {'rgb': 'colour', 'depth': train.modality.name}
-    draw_curves(recipe.out / CURVES, trainer.epochs, trainer.best['epoch'], names)
-    files = (STUDENT, PREPROCESS, METRICS, CURVES)
-    return {
-        'teacher': train.manifest['teacher'],
-        'second_modality': train.manifest.get('second_modality'),
-        'student': {
-            'name': student.name,
-            'parameters': parameters_of(student),
-            'image_size': student.image_size,
-            'dim': student.dim,
-        },
-        'preprocess': spec.to_yaml(),
-        'counts': {'train': len(train), 'validation': len(validation)},
-        'best': trainer.best,
-        'last': trainer.epochs[-1],
-        'seconds': round(sum(epoch['seconds'] for epoch in trainer.epochs), 1),
-        'files': [{'name': name, 'sha256': sha256_of(recipe.out / name)} for name in files],
-    }
-
-
-def parameters_of(student: Student) -> int:
-    """Count the numbers that a student learns."""
-    return sum(weight.numel() for weight in student.parameters())
-
-
 def _identity(data: Path) -> str:
     read_manifest(data, 'curate')
     return sha256_of(data / MANIFEST)
-
-
-def _data_of(recipe: DistillRecipe) -> dict[str, Any]:
-    return {'paths': {'data': os.path.relpath(recipe.data, recipe.out)}}
 
 
 def _weights_file(weights: str) -> Path | None:
@@ -330,30 +233,6 @@ def _weights_identity(weights: str) -> dict[str, str]:
             f'--weights: expected imagenet, none or a file, found no file {weights!r}'
         )
     return {'from': 'file', 'sha256': sha256_of(file)}
-
-
-def told(value: Any) -> Any:
-    """
-    Give every process what the first one gives.
-
-    :raises TrainingError: when the first one has ended.
-    """
-    from accelerate.utils import broadcast_object_list
-
-    try:
-        return broadcast_object_list([value])[0]
-    except (RuntimeError, ValueError) as error:
-        raise TrainingError(
-            'another process of this run has ended or cannot be reached; see what it said'
-        ) from error
-
-
-def drop_checkpoints(out: Path) -> None:
-    """Take away what only an unfinished run needs; the student holds the best weights."""
-    from edgevl_training.training_loop import BEST, LATEST
-
-    for name in (BEST, LATEST):
-        (out / name).unlink(missing_ok=True)
 
 
 def _summarise(out: Path) -> int:

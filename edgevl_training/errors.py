@@ -19,6 +19,10 @@ class OutputError(EdgeVLError):
     """An output folder holds something else than what is to be written there."""
 
 
+class OtherOutputError(OutputError):
+    """An output folder holds what other options or other inputs gave."""
+
+
 class DatasetError(EdgeVLError):
     """A folder that an earlier verb wrote is incomplete, damaged or of another kind."""
 

@@ -1,136 +1,165 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a student on labelled pictures that nothing was tuned on."""
+"""
+The verb ``evaluate``: measure models on the same pairs, as a robot runs them, and report.
+
+Every picture is decoded once; embeddings go to files as they are made, so that memory does not
+grow with the number of pairs and a killed run goes on where it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import csv
-from dataclasses import dataclass
-from pathlib import Path
-import statistics
-import time
+from collections.abc import Callable
+from functools import partial
+import os
+import sys
 from typing import Any
 
-import cv2
-from edgevl_ros.core.preprocess import PreprocessSpec
-import numpy as np
-from numpy.typing import NDArray
-import onnxruntime
+from edgevl_ros.core.preprocess import DepthSpec
+from edgevl_training.evaluation.embeddings import embed_pairs, EmbeddingFiles
+from edgevl_training.evaluation.latency import measure_latency
+from edgevl_training.evaluation.metrics import metrics_of, write_predictions, write_skipped
+from edgevl_training.evaluation.recipe import EvaluateRecipe
+from edgevl_training.evaluation.report import write_report
+from edgevl_training.evaluation.results import Evaluated, judge, Result, truth_of
+from edgevl_training.evaluation.runners import (
+    FloatArray,
+    Runner,
+    StudentRunner,
+    TaughtRunner,
+    TeacherRunner,
+)
+from edgevl_training.evaluation.summary import summarise
+from edgevl_training.evaluation.task import open_task, purpose_of, Task
+from edgevl_training.evaluation.words import check_fits, embed_words
+from edgevl_training.output import OutputFolder, write_json
+from edgevl_training.progress import progress
+from edgevl_training.recipe import parse
+from edgevl_training.teachers.teacher import open_teacher
 
-FloatArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Network inputs, float32 (N, 3, S, S), and for each the index of its label in ``labels``."""
-
-    images: FloatArray
-    truth: NDArray[np.int64]
-    labels: tuple[str, ...]
-
-
-def read_nyuv2(data: Path, spec: PreprocessSpec) -> LabelledImages:
-    """
-    Read the colour pictures and scene labels of ``nyuv2_train`` in the test data.
-
-    :raises FileNotFoundError: when the folder holds no such data.
-    """
-    folder = data / 'nyuv2_train'
-    with (folder / 'labels.csv').open(newline='', encoding='utf-8') as stream:
-        rows = list(csv.DictReader(stream))
-    labels = tuple(sorted({row['label'] for row in rows}))
-    images = np.stack([spec.rgb_input(_read(folder / 'rgb' / f'{r["stem"]}.jpg')) for r in rows])
-    truth = np.array([labels.index(row['label']) for row in rows])
-    return LabelledImages(images, truth, labels)
+METRICS = 'metrics.json'
+EMBEDDINGS = 'embeddings'
+_DEPTH_RANGE_M = (0.0, 10.0)
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise FileNotFoundError(f'{path}: expected a picture that OpenCV reads')
-    rgb: Any = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    return rgb
+def run(arguments: list[str]) -> int:
+    """Evaluate; 1 when no picture could be measured."""
+    from edgevl_training.cli import VERBS
+
+    recipe = parse(EvaluateRecipe, 'evaluate', arguments, list(VERBS))
+    task = open_task(recipe)
+    with OutputFolder(recipe.out, 'evaluate', purpose_of(task)) as output:
+        if output.finished:
+            print(f'{recipe.out}: finished earlier, nothing to do')
+        else:
+            output.finish(_evaluate(task))
+    return _summarise(recipe)
 
 
-def embed(session: onnxruntime.InferenceSession, images: FloatArray) -> FloatArray:
-    """Embed images one at a time, as a robot does; gives float32 (N, D)."""
-    return np.concatenate(
-        [session.run(None, {'image': image[np.newaxis]})[0] for image in images]
+def _evaluate(task: Task) -> dict[str, Any]:
+    """Embed, judge, compare and write; give what belongs into the manifest."""
+    out = task.recipe.out
+    words = embed_words(
+        task.vocabulary, _wanted_teachers(task),
+        {one.choice.id: one.load for one in task.teachers.values()},
+        task.students, lambda name: open_teacher(name, task.recipe.device),
     )
+    for student in task.students:
+        check_fits(student, words[student.teacher])
+    runners: list[Runner] = [*_teacher_runners(task), *(
+        StudentRunner(student, task.recipe.threads) for student in task.students
+    )]
+    files = {
+        runner.name: EmbeddingFiles(out / EMBEDDINGS / runner.name, task.pairs)
+        for runner in runners
+    }
+    with progress('embedding', len(task.pairs), 'pairs') as bar:
+        embed_pairs(task.pairs, runners, files, bar.advance)
+    reference = truth_of(task.pairs, task.vocabulary, task.phrase) if task.phrase else None
+    evaluated = judge(task.pairs, _results(task), files, words, reference)
+    students = [runner for runner in runners if isinstance(runner, StudentRunner)]
+    latency = measure_latency(task.pairs, students)
+    for result in evaluated.results:
+        result.latency_ms = latency.get(result.name)
+    return _write(task, evaluated)
 
 
-def compare(
-    int8: FloatArray, fp32: FloatArray, words: FloatArray, truth: NDArray[np.int64]
-) -> dict[str, float]:
-    """
-    Compare INT8 embeddings, (N, D), with float ones, and both with the truth.
+def _wanted_teachers(task: Task) -> dict[str, str]:
+    """Give the name of every teacher whose words are needed, by its id."""
+    wanted = {student.teacher: student.teacher_name for student in task.students}
+    if task.taught is not None:
+        wanted[task.taught.id] = task.taught.name
+    return wanted | {one.choice.id: one.choice.name for one in task.teachers.values()}
 
-    :param words: unit embeddings of the labels, (K, D).
-    :returns: cosines, and zero-shot top-1 accuracy and agreement in percent.
-    """
-    cosines = np.sum(int8 * fp32, axis=1)
-    best_int8, best_fp32 = ((e @ words.T).argmax(1) for e in (int8, fp32))
+
+def _teacher_runners(task: Task) -> list[Runner]:
+    taught, pairs = task.taught, task.pairs
+    runners: list[Runner] = []
+    for name, id_ in task.teacher_ids.items():
+        colors: Callable[[slice], FloatArray] | None = None
+        if taught is not None and id_ == taught.id:
+            colors = partial(taught.of, pairs)
+        if name in task.teachers:
+            teacher = task.teachers[name].teacher
+            runners.append(TeacherRunner(name, teacher, _range_of(task), colors))
+        elif taught is not None and colors is not None:
+            runners.append(TaughtRunner(name, taught.dim, colors))
+    return runners
+
+
+def _range_of(task: Task) -> DepthSpec:
+    """Show teachers the range of the second modality that the students look at."""
+    if task.students:
+        return task.students[-1].preprocess.depth
+    near, far = _DEPTH_RANGE_M if task.pairs.modality.name == 'depth' else (0.0, 1.0)
+    return DepthSpec(near, far, missing=0.0, mean=0.5, std=0.5)
+
+
+def _results(task: Task) -> list[Result]:
+    """Begin a result for every teacher and student, in the order of the report."""
+    precisions = {name: one.choice.precision for name, one in task.teachers.items()}
+    teachers = [
+        Result(name, id_, True, {
+            'kind': 'teacher', 'teacher': id_, 'precision': precisions.get(name),
+        })
+        for name, id_ in task.teacher_ids.items()
+    ]
+    return [*teachers, *(
+        Result(student.name, student.teacher, False, {
+            'kind': 'student', 'teacher': student.teacher, 'precision': student.precision,
+            'parameters': student.parameters, 'learned_modalities': list(student.modalities),
+            'file': student.graph.name, 'sha256': student.sha256,
+        }, size_bytes=student.size_bytes)
+        for student in task.students
+    )]
+
+
+def _write(task: Task, evaluated: Evaluated) -> dict[str, Any]:
+    out = task.recipe.out
+    write_skipped(out, evaluated.skipped)
+    write_predictions(out / 'predictions.parquet', evaluated)
+    metrics = metrics_of(evaluated)
+    paths = {
+        name: os.path.relpath(folder, out)
+        for name, folder in (
+            ('pairs', task.recipe.pairs), ('curated', task.recipe.curated),
+            ('taught', task.recipe.taught),
+            *((f'models.{student.name}', student.path) for student in task.students),
+        ) if folder is not None
+    }
+    write_report(out, evaluated, {**purpose_of(task), 'paths': paths})
+    write_json(out / METRICS, metrics)
     return {
-        'cosine_mean': round(float(cosines.mean()), 5),
-        'cosine_5th_percentile': round(float(np.percentile(cosines, 5)), 5),
-        'top1_fp32_percent': round(float(100 * np.mean(best_fp32 == truth)), 2),
-        'top1_int8_percent': round(float(100 * np.mean(best_int8 == truth)), 2),
-        'same_label_percent': round(float(100 * np.mean(best_int8 == best_fp32)), 2),
+        'paths': paths, 'counts': metrics['counts'], 'measure': metrics['measure'],
+        'second_modality': metrics['second_modality'],
     }
 
 
-def reliability(
-    embeddings: FloatArray, words: FloatArray, truth: NDArray[np.int64], logit_scale: float
-) -> dict[str, float]:
-    """
-    Tell how honest the probabilities are.
-
-    :returns: mean confidence, accuracy and expected calibration error over ten bins (Guo et al.,
-        ICML 2017), all in 0..1.
-    """
-    logits = logit_scale * (embeddings @ words.T)
-    exponentials = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(1, keepdims=True)
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == truth
-    bins = np.minimum((confidence * 10).astype(int), 9)
-    error = sum(
-        np.mean(bins == i) * abs(confidence[bins == i].mean() - right[bins == i].mean())
-        for i in np.unique(bins)
+def _summarise(recipe: EvaluateRecipe) -> int:
+    """Print what came out; give the exit status."""
+    if summarise(recipe.out, recipe.out / METRICS):
+        return 0
+    print(
+        'edgevl evaluate: no picture could be measured; look at the skipped.csv', file=sys.stderr
     )
-    return {
-        'mean_confidence': round(float(confidence.mean()), 4),
-        'accuracy': round(float(right.mean()), 4),
-        'expected_calibration_error': round(float(error), 4),
-    }
-
-
-def time_models(
-    models: Sequence[str | bytes], image: FloatArray, threads: int, rounds: int = 100
-) -> list[float]:
-    """
-    Time graphs in equal ONNX Runtime sessions, taking turns so that a busy moment hits all.
-
-    :param image: one image, float32 (1, 3, S, S).
-    :returns: the median of every graph in milliseconds.
-    """
-    sessions = [session(model, threads) for model in models]
-    times: list[list[float]] = [[] for _ in sessions]
-    for turn in range(rounds + 10):
-        for one, taken in zip(sessions, times):
-            start = time.perf_counter()
-            one.run(None, {'image': image})
-            if turn >= 10:
-                taken.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(taken) for taken in times]
-
-
-def session(model: str | bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Open a graph on ONNX Runtime's CPU provider, under the settings of the robot's backend."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Also keeps the idle threads of one session off the cores of another that is being timed.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    return onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+    return 1

@@ -9,8 +9,9 @@ Runtime (uint8 with zero point 128), see `edgevl_training.quantize`:
 
 - A weight has one scale for each output channel: its largest value there, at every step, so that
   no weight is ever clipped. It follows from the weights and is stored nowhere.
-- An activation has one scale, found by calibration and kept from then on. It clips rare large
-  values, for finer steps elsewhere.
+- An activation has one scale, found by calibration and kept from then on, unless
+  `edgevl_training.learned_scales` trains it. It clips rare large values, for finer steps
+  elsewhere.
 
 Which tensors carry a scale, by the name of the module that they enter:
 
@@ -72,7 +73,7 @@ _ACTIVATION = {'num_bits': ACTIVATION_BITS, 'axis': None, 'calibrator': 'histogr
 # Least scale of an output channel, as a share of the layer's largest. With less, as of a channel
 # that is all zero, its bias would not fit the int32 that ONNX Runtime stores it in.
 _LEAST_SHARE = 1e-4
-_SMALLEST = 1e-12
+SMALLEST_SCALE = 1e-12
 
 
 class Int8Quantizer(TensorQuantizer):
@@ -83,6 +84,11 @@ class Int8Quantizer(TensorQuantizer):
     0 until it is calibrated; a weight has none.
     """
 
+    @property
+    def scale(self) -> Tensor:
+        """Give the scale of an activation, float32 without axes."""
+        return self._amax / self.maxbound
+
     def forward(self, x: Tensor) -> Tensor:
         """Round, or collect statistics."""
         if self._if_calib:
@@ -90,7 +96,7 @@ class Int8Quantizer(TensorQuantizer):
         if not self._if_quant or self._disabled:
             return x
         if self.axis is None:
-            scale = (self._amax / self.maxbound).clamp(min=_SMALLEST)
+            scale = self.scale.clamp(min=SMALLEST_SCALE)
             rounded = torch.fake_quantize_per_tensor_affine(
                 x.float(), scale, torch.zeros_like(scale, dtype=torch.int32),
                 -self.maxbound - 1, self.maxbound,
@@ -108,7 +114,7 @@ class Int8Quantizer(TensorQuantizer):
 def weight_scale(weight: Tensor, levels: int) -> Tensor:
     """Give the scale of each output channel of a weight, (out, ...), as float32 (out,)."""
     largest = weight.float().abs().amax(tuple(range(1, weight.ndim)))
-    return largest.clamp(min=float(largest.max()) * _LEAST_SHARE + _SMALLEST) / levels
+    return largest.clamp(min=float(largest.max()) * _LEAST_SHARE + SMALLEST_SCALE) / levels
 
 
 def insert_quantizers(student: Student, weight_bits: int = 7) -> Student:
@@ -132,7 +138,7 @@ def insert_quantizers(student: Student, weight_bits: int = 7) -> Student:
             module.weight_quantizer.num_bits = DEPTHWISE_BITS
     for name in _further_points(student):
         _round_input(student.get_submodule(name))
-    for quantizer in _activation_quantizers(student).values():
+    for quantizer in activation_quantizers(student).values():
         quantizer.amax = torch.zeros(())
     _check_all_quantized(student)
     return student
@@ -215,7 +221,7 @@ def calibrate(student: Student, batches: Iterable[Tensor], method: Method = 'mse
     """
     training = student.training
     student.eval()
-    quantizers = _activation_quantizers(student)
+    quantizers = activation_quantizers(student)
     kind = 'max' if method == 'max' else 'histogram'
     for quantizer in quantizers.values():
         quantizer.set_from_attribute_config({'calibrator': kind})
@@ -254,8 +260,8 @@ def activation_scales(student: Student) -> dict[str, float]:
     Modules that share an input, such as a block and its first convolution, have the same scale.
     """
     return {
-        name: float(quantizer.amax / quantizer.maxbound)
-        for name, quantizer in _activation_quantizers(student).items()
+        name: float(quantizer.scale)
+        for name, quantizer in activation_quantizers(student).items()
     }
 
 
@@ -277,7 +283,7 @@ def float_twin(student: Student) -> Student:
     twin = fold_batch_norm(_rebuilt(_about(student)))
     weights = {
         name: value for name, value in student.state_dict().items()
-        if not name.endswith('_quantizer._amax')
+        if '_quantizer.' not in name
     }
     load_strictly(twin, weights, 'a quantized student', student.name)
     return twin.train(student.training)
@@ -326,7 +332,7 @@ def _rebuilt(about: dict[str, Any]) -> Student:
     return Student(about['name'], replace(backbone, color=color), about['dim'])
 
 
-def _activation_quantizers(student: Student) -> dict[str, Any]:
+def activation_quantizers(student: Student) -> dict[str, Any]:
     """Find the quantizers of activations by the names of the modules they belong to."""
     suffix = '.input_quantizer'
     return {

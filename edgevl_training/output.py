@@ -21,7 +21,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
-from edgevl_training.errors import DatasetError, OutputError
+from edgevl_training.errors import DatasetError, OtherOutputError, OutputError
 
 SCHEMA = 1
 MANIFEST = 'manifest.json'
@@ -143,7 +143,7 @@ class OutputFolder:
                     if found.get(key) != value
                 ]
                 if differences:
-                    raise OutputError(
+                    raise OtherOutputError(
                         f'{self.path} holds the output of another command; name another --out, '
                         'or remove it. What differs:\n' + '\n'.join(differences[:20])
                     )

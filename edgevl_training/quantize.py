@@ -11,7 +11,9 @@ same network. They differ only in what each runtime asks for:
 - ONNX Runtime on a CPU: uint8 activations, int32 bias, and a pair around every operator. uint8
   with zero point 128 holds the same numbers as int8 with zero point 0. An activation such as
   ReLU6 would break the pattern that ONNX Runtime fuses, so its upper end becomes the saturation of
-  the rounding and its lower end a Clip of the rounded numbers.
+  the rounding and its lower end a Clip of the rounded numbers. A matrix product of rounded numbers
+  may give float ones (`MatMulIntegerToFloat`); a convolution may not, so one whose output is not
+  rounded is computed in float, from the rounded weight.
 
 Weights are int8, symmetric, one scale for each output channel. Weights that go through matrix
 multiplication use seven of the eight bits: CPUs with AVX2 or AVX-512 but without VNNI add two
@@ -34,6 +36,7 @@ ACTIVATION_LEVELS = 127
 DEPTHWISE_LEVELS = 127
 MATRIX_LEVELS = 63
 UINT8_ZERO_POINT = 128
+_MOVES = ('Reshape', 'Transpose')
 
 
 def weight_levels(depthwise: bool) -> int:
@@ -72,6 +75,7 @@ class Scales:
     ``activations`` maps a tensor's name in the float graph to its scale; ``weights`` maps an
     initializer's name to its scales, one for each output channel, and ``levels`` to its largest
     stored value. A weight whose input has no scale is stored as INT8 and multiplied in float.
+    The output of an Identity may have a scale: then only those after it read rounded numbers.
     """
 
     activations: Mapping[str, float]
@@ -100,6 +104,8 @@ class _Placement:
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._renamed: dict[str, str] = {}
+        self._moved: dict[str, str] = {}
+        self._read: set[str] = set()
         self._consumers: dict[str, list[onnx.NodeProto]] = {}
         for node in model.graph.node:
             for name in node.input:
@@ -114,8 +120,12 @@ class _Placement:
             if value.name in self._scales.activations:
                 self._store(value.name, value.name)
         for node in graph.node:
-            if self._is_folded_clip(node):
-                self._store(self._renamed.get(node.input[0], node.input[0]), node.output[0], True)
+            clipped = self._is_folded_clip(node)
+            if clipped or self._is_only_rounded(node):
+                source = self._renamed.get(node.input[0], node.input[0])
+                self._store(source, node.output[0], clip_at_zero=clipped)
+            elif node.op_type in _MOVES and self._weight_behind(node.input[0]):
+                self._move_weight(node)
             else:
                 self._copy(node)
         result = onnx.ModelProto()
@@ -133,17 +143,24 @@ class _Placement:
         }
 
     def _is_folded_clip(self, node: onnx.NodeProto) -> bool:
-        """Tell whether rounding takes over this Clip: on ONNX Runtime, where it is stored."""
-        stored = node.output[0] in self._scales.activations
-        return node.op_type == 'Clip' and stored and not self._tensorrt
+        """Tell whether rounding takes over: on ONNX Runtime, of a ReLU or Clip that is stored."""
+        scale = self._scales.activations.get(node.output[0])
+        if scale is None or self._tensorrt or node.op_type not in ('Clip', 'Relu'):
+            return False
+        least, most = 0.0, np.inf
+        if node.op_type == 'Clip':
+            bounds = [self._floats.get(name) for name in (*node.input[1:], '', '')[:2]]
+            least, most = (-np.inf if bound is None else float(bound) for bound in bounds)
+        # Rounding saturates before the upper end where the scale is that small.
+        return least == 0 and most >= ACTIVATION_LEVELS * scale * (1 - 1e-6)
 
     def _copy(self, node: onnx.NodeProto) -> None:
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         del copy.input[:]
         for index, name in enumerate(node.input):
-            if name in self._scales.weights:
-                copy.input.append(self._weight(name))
+            if self._weight_behind(name):
+                copy.input.append(self._weight(name, node))
             elif name in self._floats and index == 2 and self._has_integer_bias(node):
                 copy.input.append(self._integer_bias(name, node))
             elif name in self._floats:
@@ -161,8 +178,22 @@ class _Placement:
         only_sum = len(users) == 1 and users[0].op_type == 'Add'
         return self._tensorrt and node.op_type == 'Conv' and only_sum
 
+    def _is_only_rounded(self, node: onnx.NodeProto) -> bool:
+        """Tell whether a node stands for rounding that only some of a tensor's users want."""
+        return node.op_type == 'Identity' and node.output[0] in self._scales.activations
+
     def _has_integer_bias(self, node: onnx.NodeProto) -> bool:
-        return not self._tensorrt and node.op_type in ('Conv', 'Gemm')
+        """Tell whether ONNX Runtime has an integer kernel for this node."""
+        if self._tensorrt or node.input[0] not in self._renamed:
+            return False
+        return node.op_type == 'Gemm' or (node.op_type == 'Conv' and self._gives_integers(node))
+
+    def _gives_integers(self, conv: onnx.NodeProto) -> bool:
+        """Tell whether a convolution's output is stored, perhaps after its activation."""
+        if conv.output[0] in self._scales.activations:
+            return True
+        users = self._consumers.get(conv.output[0], [])
+        return len(users) == 1 and self._is_folded_clip(users[0])
 
     def _store(self, source: str, tensor: str, clip_at_zero: bool = False) -> None:
         """Round ``source`` to the scale of ``tensor``; later nodes then read the rounded one."""
@@ -181,40 +212,87 @@ class _Placement:
             return 'zero_point.int8', np.zeros((), np.int8)
         return 'zero_point.uint8', np.full((), UINT8_ZERO_POINT, np.uint8)
 
-    def _weight(self, name: str) -> str:
-        """Store a weight as int8 once, and read it back through DequantizeLinear."""
-        scale = self._scales.weights[name]
-        output = f'{name}.stored'
-        if f'{name}.int8' not in self._initializers:
-            stored = stored_weight(self._floats[name], scale, self._scales.levels[name])
-            inputs = [
-                self._add(f'{name}.int8', stored),
-                self._add(f'{name}.scale', scale.astype(np.float32)),
-                self._add(f'{name}.zero_point', np.zeros(len(scale), np.int8)),
-            ]
-            self._emit('DequantizeLinear', inputs, output, axis=0)
+    def _weight_behind(self, tensor: str) -> str:
+        """Name the weight that a tensor is, perhaps moved around; '' where it is none."""
+        return tensor if tensor in self._scales.weights else self._moved.get(tensor, '')
+
+    def _move_weight(self, node: onnx.NodeProto) -> None:
+        """Reshape or transpose a weight as int8, which a runtime does once."""
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.input[0] = self._integers(node.input[0], axis=0)
+        copy.output[0] = f'{node.output[0]}.int8'
+        for name in node.input[1:]:
+            self._float(name)
+        self._nodes.append(copy)
+        self._moved[node.output[0]] = self._weight_behind(node.input[0])
+
+    def _weight(self, tensor: str, node: onnx.NodeProto) -> str:
+        """Read a weight back from int8; it is stored once."""
+        output, name = f'{tensor}.stored', self._weight_behind(tensor)
+        # A matrix product has the output channels last.
+        axis = 1 if node.op_type == 'MatMul' else 0
+        if output in self._read:
+            return output
+        self._read.add(output)
+        integers, scale = self._integers(tensor, axis), self._scales.weights[name]
+        if not self._tensorrt and node.op_type == 'Conv' and not self._gives_integers(node):
+            return self._read_once(integers, scale, self._floats[name].ndim, output)
+        inputs = [
+            integers,
+            self._add(f'{name}.scale', scale.astype(np.float32)),
+            self._zero_points(len(scale), np.int8),
+        ]
+        self._emit('DequantizeLinear', inputs, output, axis=axis)
         return output
+
+    def _read_once(
+        self, integers: str, scale: NDArray[np.float32], axes: int, output: str
+    ) -> str:
+        """
+        Read a weight back for a convolution that ONNX Runtime computes in float.
+
+        What DequantizeLinear does, in operators that ONNX Runtime computes when it opens the
+        graph: it leaves DequantizeLinear to every image, and then lays no weight out to be fast.
+        """
+        shaped = scale.astype(np.float32).reshape(-1, *[1] * (axes - 1))
+        self._emit('Cast', [integers], f'{output}.cast', to=onnx.TensorProto.FLOAT)
+        self._emit('Mul', [f'{output}.cast', self._add(f'{output}.scale', shaped)], output)
+        return output
+
+    def _integers(self, tensor: str, axis: int) -> str:
+        """Store a weight as int8, unless it was; ``axis`` has the output channels."""
+        if tensor in self._scales.weights:
+            first = np.moveaxis(self._floats[tensor], axis, 0)
+            scale, levels = self._scales.weights[tensor], self._scales.levels[tensor]
+            stored = np.moveaxis(stored_weight(first, scale, levels), 0, axis)
+            self._add(f'{tensor}.int8', np.ascontiguousarray(stored))
+        return f'{tensor}.int8'
 
     def _integer_bias(self, name: str, node: onnx.NodeProto) -> str:
         """Store a bias as int32 on the scale of the products it is added to."""
-        source = next(
-            key for key, value in self._renamed.items()
-            if value == self._renamed.get(node.input[0], node.input[0])
-        )
         scale = (
-            self._scales.weights[node.input[1]] * np.float32(self._scales.activations[source])
+            self._scales.weights[node.input[1]]
+            * np.float32(self._scales.activations[node.input[0]])
         ).astype(np.float32)
         stored = np.round(self._floats[name].astype(np.float64) / scale)
         if np.abs(stored).max() >= 2**31:
             raise ValueError(f'{name}: expected a bias that fits int32, found {stored}')
+        if f'{name}.int32' in self._initializers:
+            # Equal biases may share an initializer, but hardly the scale.
+            name = f'{name}.{node.output[0]}'
         output = f'{name}.stored'
         inputs = [
             self._add(f'{name}.int32', stored.astype(np.int32)),
             self._add(f'{name}.scale', scale),
-            self._add(f'{name}.zero_point', np.zeros(len(scale), np.int32)),
+            self._zero_points(len(scale), np.int32),
         ]
         self._emit('DequantizeLinear', inputs, output, axis=0)
         return output
+
+    def _zero_points(self, count: int, kind: type[np.signedinteger]) -> str:
+        """Give one zero for each output channel; layers of the same width share them."""
+        return self._add(f'zero_point.{kind.__name__}.{count}', np.zeros(count, kind))
 
     def _float(self, name: str) -> str:
         return self._add(name, self._floats[name])

@@ -14,28 +14,27 @@ from __future__ import annotations
 import argparse
 import copy
 import datetime
+from functools import partial
 from importlib import metadata, resources
 import json
-from pathlib import Path
 import platform
-import subprocess
 from typing import Any
 
-from edgevl_ros.core.frame import Frame, Modality
-from edgevl_ros.core.preprocess import model_input
 from edgevl_training.calibrate import calibrate, fit_logit_scale, frames_to_images, logits_of
-from edgevl_training.evaluate import (
+from edgevl_training.evaluation.nyuv2 import (
     compare,
-    embed,
     FloatArray,
     LabelledImages,
     read_nyuv2,
     reliability,
-    session,
 )
+from edgevl_training.evaluation.sessions import embed, open_session
 from edgevl_training.memory import keep_freed_memory
-from edgevl_training.model_card import model_card
-from edgevl_training.pack import npz, refer_to_weights, sha256, Words, write_bundle
+from edgevl_training.packing.files import npz, sha256, Words, write_bundle
+from edgevl_training.packing.golden import golden_arrays
+from edgevl_training.packing.lineage import commit
+from edgevl_training.packing.starter_card import starter_card
+from edgevl_training.packing.weights import refer_to_weights
 from edgevl_training.photos import augmented_frames, golden_frames, PHOTOGRAPHS, photographs
 from edgevl_training.phrases import DEFAULT_LABELS, phrase_texts, synonyms
 from edgevl_training.quantize import for_onnxruntime, for_tensorrt
@@ -103,16 +102,17 @@ def build(options: argparse.Namespace, progress: Progress) -> None:
     if options.data is not None:
         pictures = read_nyuv2(options.data, PREPROCESS)
         metrics['nyuv2_train_rgb'] = _nyuv2_metrics(cpu, float_graph, pictures, teacher)
+    robot = open_session(cpu, 1)
     files = {
         'student.onnx': tensorrt,
         'student.cpu.onnx': cpu,
         'preprocess.yaml': PREPROCESS.to_yaml().encode(),
         'vocabulary.npz': npz(vocabulary.arrays('labels', np.float32)),
         'phrases.npz': npz(bank.arrays('phrases', np.float16)),
-        'golden.npz': npz(_golden(cpu)),
+        'golden.npz': npz(golden_arrays(golden_frames(), PREPROCESS, partial(embed, robot))),
         'metrics.json': (json.dumps(metrics, indent=2) + '\n').encode(),
     }
-    files['MODEL_CARD.md'] = model_card(
+    files['MODEL_CARD.md'] = starter_card(
         metrics, len(texts), len(DEFAULT_LABELS), PHOTOGRAPHS
     ).encode()
     manifest = _manifest(student, teacher, options.seed)
@@ -131,7 +131,7 @@ def _held_out_metrics(
     with torch.inference_mode():
         probabilities = torch.softmax(logits_of(reference, held_out), 1).numpy()
     wanted = unit_rows(probabilities @ teacher.class_embeddings)
-    cosines = np.sum(embed(session(cpu, 1), held_out) * wanted, axis=1)
+    cosines = np.sum(embed(open_session(cpu, 1), held_out) * wanted, axis=1)
     first_names = [synset.split(', ')[0].lower() for synset in imagenet_synsets()]
     fitted = fit_logit_scale(
         np.tile(probabilities, (16, 1)),
@@ -156,36 +156,14 @@ def _nyuv2_metrics(
 ) -> dict[str, Any]:
     """Measure on pictures whose labels decide nothing; only the model card repeats the numbers."""
     words = teacher.embed_texts([label.replace('_', ' ') for label in pictures.labels])
-    int8 = embed(session(cpu, 1), pictures.images)
-    fp32 = embed(session(float_graph.SerializeToString(), 1), pictures.images)
+    int8 = embed(open_session(cpu, 1), pictures.images)
+    fp32 = embed(open_session(float_graph.SerializeToString(), 1), pictures.images)
     return {
         'pictures': len(pictures.truth),
         'labels': len(pictures.labels),
         **compare(int8, fp32, words, pictures.truth),
         **reliability(int8, words, pictures.truth, teacher.logit_scale),
     }
-
-
-def _golden(cpu: bytes) -> dict[str, NDArray[Any]]:
-    """Record what real frames become: raw, as network input, and embedded."""
-    rgb, depth_mm = golden_frames()
-    arrays: dict[str, NDArray[Any]] = {'rgb': rgb, 'depth_mm': depth_mm}
-    for modality in Modality:
-        inputs = np.concatenate(
-            [
-                model_input(PREPROCESS, _frame(color, depth), [modality])
-                for color, depth in zip(rgb, depth_mm)
-            ]
-        )
-        arrays[f'{modality.value}_input'] = inputs.astype(np.float16)
-        arrays[f'{modality.value}_embedding'] = embed(session(cpu, 1), inputs)
-    return arrays
-
-
-def _frame(rgb: NDArray[np.uint8], depth_mm: NDArray[np.uint16]) -> Frame:
-    depth = depth_mm.astype(np.float32) / np.float32(1000)
-    depth[depth_mm == 0] = np.nan
-    return Frame(stamp_ns=0, frame_id='golden', rgb=rgb, depth=depth)
 
 
 def _manifest(student: ConSELite, teacher: ConSE, seed: int) -> dict[str, Any]:
@@ -223,7 +201,7 @@ def _lineage(seed: int) -> dict[str, Any]:
     return {
         'recipe': 'python -m edgevl_training.starter',
         'seed': seed,
-        'commit': _commit(),
+        'commit': commit(),
         'calibration_frames': CALIBRATION_FRAMES,
         'tools': {'python': platform.python_version(), **_versions(TOOLS)},
         'sources': {'packages': _versions(SOURCES), 'photographs': photos},
@@ -238,18 +216,3 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str | None]:
         except metadata.PackageNotFoundError:
             versions[package] = None
     return versions
-
-
-def _commit() -> str | None:
-    """Name the commit of the source tree, or nothing outside of one."""
-    try:
-        answer = subprocess.run(
-            ['git', 'rev-parse', 'HEAD'],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()

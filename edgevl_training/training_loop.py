@@ -5,28 +5,26 @@ The loop that both stages share: epochs, learning rate, checkpoints, metrics, mo
 
 Everything random is drawn from the seed and the epoch, so a run that was killed goes on from its
 last checkpoint to the weights of an unbroken one. The best epoch is chosen on the validation
-split by how near the student is to the teacher, without any label.
+split, without any true label: by how near the student is to the teacher, or by what a stage
+measures beside that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from pathlib import Path
 import time
-from typing import Any, Literal
+from typing import Any
 
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import PreprocessSpec
 from edgevl_training import checkpoint
 from edgevl_training.errors import TrainingError
-from edgevl_training.losses import distillation
-from edgevl_training.memory import keep_freed_memory
 from edgevl_training.progress import Progress, progress
 from edgevl_training.teaching.prefetch import prefetched
 from edgevl_training.training_data import (
@@ -38,33 +36,22 @@ from edgevl_training.training_data import (
     CuratedSplit,
 )
 from edgevl_training.training_log import TrainingLog
+from edgevl_training.training_measures import (
+    agreement,
+    BY_AGREEMENT,
+    Choice,
+    Features,
+    named_means,
+    nearness,
+)
 import numpy as np
 import torch
 from torch import nn, Tensor
 
 LATEST, BEST = 'checkpoint.safetensors', 'best.safetensors'
-Precision = Literal['no', 'fp16', 'bf16']
 
 _AHEAD = 2
 _MOST_NAMED = 16
-
-
-@dataclass(frozen=True)
-class Features:
-    """
-    Unit features of a batch: ``rgb`` (B, D), and ``depth`` (M, D) of the pairs that have it.
-
-    ``teacher`` (B, D), ``labels`` and ``has_depth`` (B,) are as in `Batch`, as is
-    ``depth_weight``. A modality that is not trained on has no rows.
-    """
-
-    rgb: Tensor
-    depth: Tensor
-    teacher: Tensor
-    labels: Tensor
-    has_depth: Tensor
-    depth_weight: float
-
 
 # Features of a batch -> the terms of the loss by name; their weighted sum is minimised.
 Objective = Callable[[Features], dict[str, Tensor]]
@@ -76,7 +63,9 @@ class Training:
     How long and how to train; the learning rate falls along a cosine (Loshchilov & Hutter, 2017).
 
     ``batch_size`` counts the pairs of an optimizer step, over all processes and ``accumulate``
-    batches; ``threads`` decode pictures, in each process.
+    batches; ``threads`` decode pictures, in each process. ``image_size`` is the side of the input
+    while training, None for the one that is deployed: crops show things larger, so a smaller
+    input shows them as they will be (Touvron et al., NeurIPS 2019).
     """
 
     epochs: int
@@ -89,33 +78,7 @@ class Training:
     seed: int = 0
     threads: int = 1
     modalities: tuple[Modality, ...] = BOTH
-
-
-@contextmanager
-def joined_processes(
-    device: str = 'auto', precision: Precision = 'no', accumulate: int = 1
-) -> Iterator[Accelerator]:
-    """
-    Join the processes that torchrun or accelerate started, or train alone, for a ``with``.
-
-    :param device: auto, cpu or cuda; auto takes a GPU where there is one.
-    :raises TrainingError: when there is no GPU although it was asked for, by name or by precision.
-    """
-    cuda = torch.cuda.is_available() and device != 'cpu'
-    if device == 'cuda' and not cuda:
-        raise TrainingError('--device cuda: expected a CUDA GPU, found none')
-    if precision != 'no' and not cuda:
-        raise TrainingError(f'--precision {precision}: expected a CUDA GPU, found none; give no')
-    keep_freed_memory()
-    accelerator = Accelerator(
-        cpu=not cuda, mixed_precision=precision, gradient_accumulation_steps=accumulate
-    )
-    try:
-        yield accelerator
-    finally:
-        accelerator.end_training()
-        # Accelerate keeps one state a process; the next stage may want another.
-        AcceleratorState._reset_state(reset_partial_state=True)
+    image_size: int | None = None
 
 
 class Trainer:
@@ -124,17 +87,22 @@ class Trainer:
     def __init__(
         self, accelerator: Accelerator, student: nn.Module, objective: Objective,
         weights: dict[str, float], spec: PreprocessSpec, training: Training, folder: Path,
+        choice: Choice = BY_AGREEMENT,
     ) -> None:
         """
         Prepare to train, from the last checkpoint in the folder where there is one.
 
         :param weights: of the terms that the objective gives, by their names.
         :param folder: for `LATEST`, `BEST` and the metrics; all processes must see it.
-        :raises TrainingError: when the checkpoint is of another student.
+        :param choice: of the best epoch.
+        :raises TrainingError: when the checkpoint is of another student, or the student does not
+            run on images of the training's size.
         """
         self.epochs: list[dict[str, Any]] = []
         self._accelerator, self._objective, self._weights = accelerator, objective, weights
         self._spec, self._training, self._folder = spec, training, folder
+        self._training_spec = _training_spec(student, spec, training.image_size)
+        self._choice = choice
         optimizer = torch.optim.AdamW(
             student.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
@@ -149,8 +117,19 @@ class Trainer:
 
     @property
     def best(self) -> dict[str, Any]:
-        """Give the metrics of the epoch that agrees best with the teacher; the first of equals."""
-        return max(self.epochs, key=lambda epoch: epoch['agreement'])
+        """Give the metrics of the chosen epoch; the first of equals."""
+        return max(self.epochs, key=lambda epoch: [epoch[name] for name in self._choice.by])
+
+    def measure(self, validation: CuratedSplit) -> None:
+        """Take the student as it is for the only epoch, number 0, and train nothing."""
+        self.epochs = [{'epoch': 0, **self.validate(validation), 'seconds': 0.0}]
+        with self._log():
+            pass
+
+    def take_best(self) -> None:
+        """Put the weights of the chosen epoch into the student, in the first process."""
+        if self._accelerator.is_main_process:
+            checkpoint.load(self._folder / BEST, self._student)
 
     def fit(self, train: CuratedSplit, validation: CuratedSplit) -> None:
         """
@@ -183,7 +162,8 @@ class Trainer:
         self._seed(epoch)
         self._model.train()
         sums: dict[str, float] = {}
-        with prefetched(batches_of(train, self._spec, plan, epoch), _AHEAD) as ready:
+        batches_ahead = batches_of(train, self._training_spec, plan, epoch)
+        with prefetched(batches_ahead, _AHEAD) as ready:
             for number, batch in enumerate(ready):
                 self._set_learning_rate((epoch * batches + number) // plan.accumulate, batches)
                 for name, value in self._step(batch, epoch, number).items():
@@ -235,22 +215,27 @@ class Trainer:
     @torch.inference_mode()
     def validate(self, split: CuratedSplit) -> dict[str, float]:
         """
-        Measure how near the student is to the teacher, on whole pictures and without labels.
+        Measure the student on whole pictures and without true labels.
 
-        :returns: L1 loss and cosine of each modality, and the agreement: the mean of the cosines.
+        :returns: L1 loss and cosine to the teacher of each modality, and the agreement: the mean
+            of the cosines; then what the choice of the epoch measures.
         """
         student = self._student.eval()
         # Each process has met other pictures; what is saved, and so is measured, is the first's.
         broadcast(list(student.buffers()))
-        sums = torch.zeros(2, 3, dtype=torch.float64, device=self._accelerator.device)
+        measures = self._choice.measures
+        near = torch.zeros(2, 3, dtype=torch.float64, device=self._accelerator.device)
+        more = {name: near.new_zeros(2, 2) for name in measures}
         for batch in batches_of(split, self._spec, self._plan(training=False)):
             if len(batch.rows):
-                sums += _measured(self._features(student, batch))
-        totals = self._accelerator.reduce(sums).tolist()
-        found = {name: of for name, of in zip(('rgb', 'depth'), totals) if of[0]}
-        losses = {f'validation_{name}': of[1] / of[0] for name, of in found.items()}
-        cosines = {f'cosine_{name}': of[2] / of[0] for name, of in found.items()}
-        return {**losses, **cosines, 'agreement': sum(cosines.values()) / max(1, len(cosines))}
+                features = self._features(student, batch)
+                near += nearness(features)
+                for name, measure in measures.items():
+                    more[name] += measure(features, split.label_names)
+        metrics = agreement(self._accelerator.reduce(near).tolist())
+        for name, sums in more.items():
+            metrics.update(named_means(name, self._accelerator.reduce(sums).tolist()))
+        return metrics
 
     @property
     def _student(self) -> nn.Module:
@@ -313,15 +298,22 @@ class Trainer:
             yield bar
 
 
-def _measured(features: Features) -> Tensor:
-    """Give rows, summed L1 loss and summed cosine for colour and for depth, float64 (2, 3)."""
-    teacher = features.teacher
-    of_depth = teacher[features.has_depth]
-    found = []
-    for rows, wanted in ((features.rgb, teacher[:len(features.rgb)]), (features.depth, of_depth)):
-        distance = distillation(rows, wanted) * len(rows)
-        found.append([len(rows), float(distance), float((rows * wanted).sum())])
-    return torch.tensor(found, dtype=torch.float64, device=teacher.device)
+@torch.inference_mode()
+def _training_spec(student: nn.Module, spec: PreprocessSpec, side: int | None) -> PreprocessSpec:
+    """Give the preprocessing of training pictures: that of the robot, perhaps of another size."""
+    if side is None or side == spec.input_size:
+        return spec
+    training = student.training
+    try:
+        student.eval()(next(student.parameters()).new_zeros(1, 3, side, side))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f'--train-size {side}: expected a student that takes images of any size, found one '
+            f'that does not: {error}; leave the option away'
+        ) from error
+    student.train(training)
+    size = max(1, round(spec.resize.size * side / spec.input_size))
+    return replace(spec, input_size=side, resize=replace(spec.resize, size=size))
 
 
 def _note(epoch: int, means: dict[str, float]) -> str:

@@ -37,6 +37,12 @@ class CurateRecipe(Recipe):
         None,
         description="ensemble of sentences around each phrase; the teacher's own unless given",
     )
+    agree_seconds: float = Field(
+        0.0, ge=0, le=3600, allow_inf_nan=False,
+        description="average the teacher's embeddings over pairs of one recording that are at "
+        'most so many seconds apart, which show one place; images of a folder count as one a '
+        'second in the order of their names; 0 takes every pair by itself, as published',
+    )
     tau: _Share | None = Field(
         None, description=f'least confidence to keep a pair, 0 to 1 (default: {DEFAULT_TAU})'
     )
@@ -81,6 +87,11 @@ class CurateRecipe(Recipe):
         if abs(sum(self.split) - 1) > 1e-6:
             problems.append(
                 f'--split: expected shares that add up to 1, found {sum(self.split):g}'
+            )
+        if self.agree_seconds > self.gap_seconds:
+            problems.append(
+                f'--agree-seconds: expected at most --gap-seconds {self.gap_seconds:g}, so that '
+                f'no pair hears of another split, found {self.agree_seconds:g}'
             )
         if self.block_seconds is not None and self.block_seconds <= self.gap_seconds:
             problems.append(

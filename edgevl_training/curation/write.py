@@ -9,11 +9,19 @@ from pathlib import Path
 
 from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.vocabulary import Vocabulary
-from edgevl_training.curation.columns import embeddings_of, PairColumns, read_table
+from edgevl_training.curation.columns import PairColumns
 from edgevl_training.curation.confidence import NO_LABEL
 from edgevl_training.curation.selection import KEPT, REASONS, Selection
 from edgevl_training.curation.splits import SPLITS, Splits
-from edgevl_training.dataset import curated_schema, PAIRS, read_batches, Shard, write_shard
+from edgevl_training.curation.taught import Taught
+from edgevl_training.dataset import (
+    curated_schema,
+    PAIRS,
+    read_batches,
+    read_table,
+    Shard,
+    write_shard,
+)
 from edgevl_training.output import atomic
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +47,7 @@ DECISIONS = pa.schema([
 def write_kept(
     out: Path,
     pairs: tuple[Path, Sequence[Shard]],
-    taught: Path,
+    taught: Taught,
     columns: PairColumns,
     splits: Splits,
     selection: Selection,
@@ -52,7 +60,7 @@ def write_kept(
     A shard that an earlier run finished is left as it is; none is made where nothing is kept.
     """
     written = []
-    for shard, start in zip(pairs[1], columns.starts):
+    for number, (shard, start) in enumerate(zip(pairs[1], columns.starts)):
         rows = slice(int(start), int(start) + shard.rows)
         kept = np.flatnonzero(selection.kept[rows])
         path = out / shard.name
@@ -60,10 +68,9 @@ def write_kept(
             written.append(Shard(shard.name, len(kept), sha256_of(path)))
         elif kept.size:
             pictures = _kept_rows(pairs[0] / shard.name, kept)
-            vectors = read_table(taught / shard.name, ['teacher_embedding'], shard.rows)
-            embedding = vectors['teacher_embedding'].take(kept)
+            embeddings = taught.rows(number).embeddings[kept]
             table = _complete(
-                pictures, embedding, kept + rows.start, columns, splits, superset
+                pictures, embeddings, kept + rows.start, columns, splits, superset
             )
             written.append(write_shard(path, table))
         advance(shard.rows)
@@ -128,7 +135,7 @@ def _kept_rows(path: Path, kept: NDArray[np.int64]) -> pa.Table:
 
 def _complete(
     pictures: pa.Table,
-    embedding: pa.ChunkedArray,
+    embeddings: NDArray[np.float32],
     rows: NDArray[np.int64],
     columns: PairColumns,
     splits: Splits,
@@ -137,7 +144,7 @@ def _complete(
     """Put the columns of a curated shard together; what its schema says goes with the images."""
     dim = superset.embeddings.shape[1]
     vectors = pa.FixedSizeListArray.from_arrays(
-        pa.array(embeddings_of(embedding, dim).ravel()), dim
+        pa.array(embeddings.astype(np.float16).ravel()), dim
     )
     judged = columns.judged
     return pa.Table.from_arrays([

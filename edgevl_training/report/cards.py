@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 import cv2
-from edgevl_training.report.charts import png_of
+from edgevl_training.report.drawing import png_of
 from edgevl_training.report.page import data_uri, Html
 from edgevl_training.report.style import ACCENT, FAINT, INK, LINE
 from matplotlib.figure import Figure

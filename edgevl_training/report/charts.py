@@ -5,29 +5,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 
-from edgevl_training.report.style import ACCENT, FAINT, INK, LINE, MARK, PAPER
+from edgevl_training.report.drawing import (
+    axes_of,
+    bare,
+    legend_name,
+    plain_text,
+    png_of,
+    shortened,
+)
+from edgevl_training.report.style import ACCENT, FAINT, INK, LINE, MARK
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 import numpy as np
 from numpy.typing import NDArray
 
-_DPI = 150
 _STRIP_PIXELS = 1200
-_LETTERS = 34
-
-
-def png_of(drawing: Figure, dpi: int = _DPI) -> bytes:
-    """Render a figure."""
-    drawing.set_facecolor(PAPER)
-    stream = BytesIO()
-    FigureCanvasAgg(drawing)
-    drawing.savefig(stream, format='png', dpi=dpi)
-    return stream.getvalue()
 
 
 def histogram(
@@ -48,11 +43,11 @@ def histogram(
     :param mark: a value to draw a line at, and what it is.
     """
     values = [of_group[np.isfinite(of_group)] for of_group, _ in groups.values()]
-    drawing, axes = _axes(title, 6.4, 3.5)
+    drawing, axes = axes_of(title, 6.4, 3.5)
     edges = _edges(np.concatenate(values) if values else np.empty(0), limits, log)
     axes.hist(
         values, bins=edges.tolist(), stacked=True, color=[colour for _, colour in groups.values()],
-        label=[_legend(name) for name in groups],
+        label=[legend_name(name) for name in groups],
     )
     if log:
         axes.set_xscale('log')
@@ -65,7 +60,7 @@ def histogram(
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'))
     axes.grid(axis='y', color=LINE, linewidth=0.8)
     axes.margins(y=0.12)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc='best')
     return png_of(drawing)
 
 
@@ -73,7 +68,7 @@ def kept_curve(
     title: str, values: NDArray[np.floating], mark: tuple[float, str], xlabel: str
 ) -> bytes:
     """Draw which share of the values lies at or above each threshold."""
-    drawing, axes = _axes(title, 6.4, 3.5)
+    drawing, axes = axes_of(title, 6.4, 3.5)
     ordered = np.sort(values[np.isfinite(values)])
     top = max([mark[0] * 1.05, *ordered[-1:] * 1.05, 0.01])
     at = np.linspace(0, min(1.0, top), 400)
@@ -132,7 +127,7 @@ def strips(
     drawing = Figure(figsize=(12.0, 1.1 + 0.3 * max(1, len(names))), layout='constrained')
     drawing.suptitle(title, size=12.5, weight='bold', color=INK, x=0.01, ha='left')
     axes = drawing.add_subplot()
-    _bare(axes)
+    bare(axes)
     palette = np.array([to_rgb(colour) for colour in colours.values()])
     for index, (times, kinds) in enumerate(rows):
         axes.imshow(
@@ -140,35 +135,14 @@ def strips(
             extent=(0, longest, index + 0.38, index - 0.38),
         )
     axes.set(xlim=(0, longest), ylim=(len(names) - 0.5, -0.5), xlabel=xlabel)
-    axes.set_yticks(range(len(names)), [_shortened(name) for name in names])
-    _plain_text(axes)
+    axes.set_yticks(range(len(names)), [shortened(name) for name in names])
+    plain_text(axes)
     for name, colour in colours.items():
-        axes.plot([], [], 's', color=colour, markersize=8, label=_legend(name))
+        axes.plot([], [], 's', color=colour, markersize=8, label=legend_name(name))
     drawing.legend(
         loc='outside upper right', ncols=len(colours), frameon=False, fontsize=9,
     )
     return png_of(drawing, dpi=120)
-
-
-def _axes(title: str, width: float, height: float) -> tuple[Figure, Axes]:
-    drawing = Figure(figsize=(width, height))
-    # Fixed margins: automatic ones would draw everything twice.
-    drawing.subplots_adjust(left=0.11, right=0.98, bottom=0.16, top=0.9)
-    axes = drawing.add_subplot()
-    axes.set_title(title, size=12.5, weight='bold', color=INK, loc='left')
-    _bare(axes)
-    return drawing, axes
-
-
-def _bare(axes: Axes) -> None:
-    for side in ('top', 'right'):
-        axes.spines[side].set_visible(False)
-    for side in ('left', 'bottom'):
-        axes.spines[side].set_color(LINE)
-    axes.tick_params(colors=FAINT, labelsize=9, length=3)
-    axes.xaxis.label.set_color(FAINT)
-    axes.yaxis.label.set_color(FAINT)
-    axes.set_axisbelow(True)
 
 
 def _edges(
@@ -201,12 +175,12 @@ def _draw_bars(
     parts: Mapping[str, tuple[NDArray[np.integer], str]],
     rows: slice,
 ) -> None:
-    _bare(axes)
+    bare(axes)
     ends = np.zeros(len(labels))
     for name, (counts, colour) in parts.items():
         axes.barh(
             range(len(labels)), counts[rows], left=ends, color=colour, height=0.72,
-            label=_legend(name),
+            label=legend_name(name),
         )
         ends += np.asarray(counts[rows])
     for index, end in enumerate(ends):
@@ -214,8 +188,8 @@ def _draw_bars(
             f'{end:,.0f}', (end, index), xytext=(4, 0), textcoords='offset points', va='center',
             size=8, color=FAINT,
         )
-    axes.set_yticks(range(len(labels)), [_shortened(label) for label in labels])
-    _plain_text(axes)
+    axes.set_yticks(range(len(labels)), [shortened(label) for label in labels])
+    plain_text(axes)
     axes.grid(axis='x', color=LINE, linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
@@ -232,18 +206,3 @@ def _strip(
     for offset in range(max(1, min(step, _STRIP_PIXELS))):
         strip[0, np.minimum(pixel + offset, _STRIP_PIXELS - 1)] = palette[kinds]
     return strip
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LETTERS else f'{text[:_LETTERS - 1]}\u2026'
-
-
-def _legend(name: str) -> str:
-    # Matplotlib leaves names that begin with an underscore out.
-    return name.lstrip('_') or ' '
-
-
-def _plain_text(axes: Axes) -> None:
-    """Show names as they are: a dollar sign in one is no formula."""
-    for text in axes.get_yticklabels():
-        text.set_parse_math(False)

@@ -34,9 +34,23 @@ def page(title: str, lead: str, pieces: Iterable[Html]) -> str:
     )
 
 
-def heading(text: str) -> Html:
-    """Begin a section."""
-    return Html(f'<h2>{escape(text)}</h2>')
+def heading(text: str, anchor: str = '') -> Html:
+    """Begin a section, which `contents` may point at by its anchor."""
+    place = f' id="{escape(anchor)}"' if anchor else ''
+    return Html(f'<h2{place}>{escape(text)}</h2>')
+
+
+def contents(sections: Sequence[tuple[str, str]]) -> Html:
+    """Link to sections: (anchor, what it is)."""
+    links = ''.join(
+        f'<a href="#{escape(anchor)}">{escape(text)}</a>' for anchor, text in sections
+    )
+    return Html(f'<nav>{links}</nav>')
+
+
+def notice(text: str) -> Html:
+    """Give a paragraph that nobody may miss."""
+    return Html(f'<p class="notice">{escape(text)}</p>')
 
 
 def paragraph(text: str) -> Html:
@@ -53,8 +67,14 @@ def facts(items: Sequence[tuple[str, str]]) -> Html:
     return Html(f'<div class="facts">{boxes}</div>')
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> Html:
-    """Give a table; columns whose first cell is a number are aligned right."""
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str | int | float]], *, compact: bool = False
+) -> Html:
+    """
+    Give a table; columns whose first cell is a number are aligned right.
+
+    :param compact: of short cells, whose words are never broken.
+    """
     lines = [list(row) for row in rows]
     kinds = [
         ' class="number"' if lines and isinstance(lines[0][i], (int, float)) else ''
@@ -67,14 +87,20 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | int | float]]) 
         ) + '</tr>'
         for row in lines
     )
-    return Html(f'<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
+    kind = ' class="compact"' if compact else ''
+    return Html(f'<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 
-def figure(png: bytes, what: str, caption: str = '') -> Html:
-    """Show a picture; ``what`` describes it to those who cannot see it."""
+def figure(png: bytes, what: str, caption: str = '', *, widest: int | None = None) -> Html:
+    """
+    Show a picture; ``what`` describes it to those who cannot see it.
+
+    :param widest: width in pixels on the page; that of the page unless given.
+    """
+    limit = '' if widest is None else f' style="max-width:{widest}px"'
     below = f'<figcaption>{escape(caption)}</figcaption>' if caption else ''
     return Html(
-        f'<figure><img src="{data_uri(png, "png")}" alt="{escape(what)}">{below}</figure>'
+        f'<figure{limit}><img src="{data_uri(png, "png")}" alt="{escape(what)}">{below}</figure>'
     )
 
 
@@ -83,6 +109,11 @@ def folded(summary: str, text: str) -> Html:
     return Html(
         f'<details><summary>{escape(summary)}</summary><p>{escape(text)}</p></details>'
     )
+
+
+def hidden(summary: str, pieces: Iterable[Html]) -> Html:
+    """Hide pieces behind a line that opens them."""
+    return Html(f'<details><summary>{escape(summary)}</summary>{"".join(pieces)}</details>')
 
 
 def side_by_side(pieces: Iterable[Html]) -> Html:

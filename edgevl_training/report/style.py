@@ -8,6 +8,10 @@ PAPER, PANEL, LINE = '#ffffff', '#f6f8fa', '#d9e0e7'
 INK, FAINT = '#1d2733', '#5f6c7b'
 ACCENT, DROPPED, MARK = '#2f7ebc', '#c5ced8', '#c0392b'
 SPLIT_COLOURS = {'train': '#2f7ebc', 'validation': '#e39a2d', 'test': '#7d4fa8'}
+# Of models beside each other: teachers, students in between, and the one to be deployed.
+TEACHER_COLOURS = ('#8b97a5', '#5f6c7b', '#b9c2cc')
+STUDENT_COLOURS = ('#e39a2d', '#4a9d8f', '#7d4fa8', '#b5651d', '#87a330')
+DEPLOYED_COLOUR = ACCENT
 
 CSS = f"""
 * {{ box-sizing: border-box; }}
@@ -17,6 +21,10 @@ main {{ max-width: 1200px; margin: 0 auto; padding: 28px 32px 64px; }}
 h1 {{ font-size: 28px; line-height: 1.2; margin: 0 0 6px; }}
 h2 {{ font-size: 20px; margin: 44px 0 8px; padding-top: 14px; border-top: 1px solid {LINE}; }}
 p {{ margin: 6px 0 12px; max-width: 82ch; }}
+nav {{ display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 14px 0 0; font-size: 14px; }}
+nav a, summary {{ color: {ACCENT}; }}
+.notice {{ background: #fff6e5; border-left: 4px solid #e39a2d; padding: 10px 16px;
+  margin: 16px 0; max-width: none; border-radius: 0 8px 8px 0; }}
 .lead, figcaption, .note {{ color: {FAINT}; }}
 .facts {{ display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0 8px; }}
 .fact {{ flex: 1 1 150px; background: {PANEL}; border: 1px solid {LINE}; border-radius: 10px;
@@ -32,6 +40,8 @@ table {{ border-collapse: collapse; margin: 10px 0 16px; font-size: 14px; }}
 th, td {{ text-align: left; padding: 5px 18px 5px 0; border-bottom: 1px solid {LINE};
   vertical-align: top; overflow-wrap: anywhere; }}
 th {{ color: {FAINT}; font-weight: 600; }}
+th, td:first-child {{ overflow-wrap: break-word; }}
+.compact th, .compact td {{ overflow-wrap: normal; }}
 td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .cards {{ display: grid; gap: 14px;
   grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); }}

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+import math
 import re
 from typing import Any, Protocol
 
@@ -106,6 +107,28 @@ def open_teacher(name: str, device: str = 'auto', precision: str = 'auto') -> Te
     :raises TeacherError: when it is unknown or its weights cannot be had.
     """
     return choose_teacher(name, device, precision).load()
+
+
+def reopen_teacher(name: str, teacher: Mapping[str, Any]) -> Teacher:
+    """
+    Load the teacher that embedded the pictures, for words that are compared with them.
+
+    :param name: what `open_teacher` knows it by.
+    :param teacher: its id, dim and logit_scale, as ``teach`` wrote them.
+    :raises TeacherError: when the teacher of that name is another one.
+    """
+    opened = open_teacher(name)
+    same = (opened.id, opened.dim) == (teacher['id'], teacher['dim']) and math.isclose(
+        opened.logit_scale, teacher['logit_scale'], rel_tol=1e-4
+    )
+    if not same:
+        wanted = {key: teacher[key] for key in ('id', 'dim', 'logit_scale')}
+        found = {'id': opened.id, 'dim': opened.dim, 'logit_scale': opened.logit_scale}
+        raise TeacherError(
+            f'expected the teacher that embedded the pictures, {wanted}, to embed the words too, '
+            f'found {found}; name it with --teacher, or run "edgevl teach" with this one'
+        )
+    return opened
 
 
 def _settle_device(device: str) -> str:

@@ -150,7 +150,8 @@ def test_the_recorder_explains_itself_without_ros_and_the_workstation():
     assert loaded & (HEAVY | WORKSTATION | ROS | {'rosbags'}) == {'pydantic'}
 
 
-@pytest.mark.parametrize('verb', ['extract', 'teach', 'curate', 'distill', 'contrast'])
+@pytest.mark.parametrize('verb', [
+    'extract', 'teach', 'curate', 'distill', 'contrast', 'pack', 'adapt'])
 def test_the_help_of_a_verb_loads_no_torch(verb):
     pytest.importorskip('pyarrow', reason='pyarrow is not installed')
     shown, loaded = shown_and_loaded(verb, '--help')

@@ -34,7 +34,8 @@ def make_curated(
 
     :param embeddings: unit rows of the teacher, (N, D).
     :param splits: train, validation or test, of each pair.
-    :param labels: pseudo-labels; all alike unless given.
+    :param labels: pseudo-labels; all alike unless given. The superset is these, each with the
+        mean of its pairs' embeddings, and one phrase far from all.
     :param more: for `make_pairs`, which the pairs come from.
     """
     pairs = make_pairs(folder.with_name(f'{folder.name}_pairs'), pictures, **more)
@@ -63,9 +64,21 @@ def make_curated(
             table = table.cast(curated_schema(dim))
             written.append(write_shard(folder / shard.name, table))
             start += shard.rows
+        _write_superset(folder / 'superset.npz', columns['pseudo_label'], embeddings)
         output.finish({
             'second_modality': extracted['second_modality'],
             'counts': {'kept': len(pictures)},
             'shards': [asdict(shard) for shard in written],
         })
     return folder
+
+
+def _write_superset(path: Path, labels: Sequence[str], embeddings: NDArray[np.floating]) -> None:
+    known = sorted(set(labels))
+    means = [embeddings[np.array(labels) == label].mean(0) for label in known]
+    rows = np.array([*means, -np.mean(means, axis=0)], np.float32)
+    np.savez(
+        path, labels=np.array([*known, 'nowhere']),
+        embeddings=rows / np.linalg.norm(rows, axis=1, keepdims=True),
+        logit_scale=np.float32(TEACHER['logit_scale']), teacher=np.array(TEACHER['id']),
+    )

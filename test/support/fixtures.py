@@ -4,6 +4,9 @@
 
 import pytest
 
+# One list of phrases is enough for a bundle that is tested; all of them take ten seconds.
+PHRASE_LISTS = ('landcover',)
+
 
 @pytest.fixture(scope='session')
 def tiny_bundle(tmp_path_factory):
@@ -12,3 +15,18 @@ def tiny_bundle(tmp_path_factory):
     from support.tiny_bundle import write_tiny_bundle
 
     return write_tiny_bundle(tmp_path_factory.mktemp('bundles') / 'tiny')
+
+
+@pytest.fixture(scope='session')
+def adapted(tmp_path_factory):
+    """Adapt a tiny student to a few pictures; give the folder of images, bundle and the rest."""
+    for package in ('accelerate', 'modelopt', 'onnx', 'onnxruntime', 'timm', 'torch'):
+        pytest.importorskip(package, reason=f'{package} is not installed')
+    from edgevl_training import cli
+    from support.adapting import from_images
+
+    folder = tmp_path_factory.mktemp('adapted')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('edgevl_training.phrases.LISTS', PHRASE_LISTS)
+        assert cli.main(['adapt', *from_images(folder)]) == 0
+    return folder

@@ -131,7 +131,7 @@ def test_lineage_names_the_photographs_that_are_installed():
     """The hashes in the manifest are those of the pictures that a rebuild would read."""
     from importlib import resources
 
-    from edgevl_training.pack import sha256
+    from edgevl_training.packing.files import sha256
 
     manifest = json.loads((STARTER / 'manifest.json').read_text())
     photographs = manifest['lineage']['sources']['photographs']

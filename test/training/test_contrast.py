@@ -237,6 +237,54 @@ def test_a_student_of_one_modality(data, tmp_path):
     assert read_manifest(tmp_path / 'o', 'contrast')['modalities'] == 'depth'
 
 
+def test_a_student_of_colour_goes_on_with_depth_alone(data, tmp_path):
+    """Compress, then distil: pictures of colour have no say in scales and weights."""
+    distil([
+        '--data', str(data), '--out', str(tmp_path / 's'), '--student', NETWORK, '--weights',
+        'none', '--image-size', '16', '--epochs', '1', '--modalities', 'rgb', '--device', 'cpu'])
+    more = ('--epochs', '1', '--loss', 'distillation', '--modalities', 'depth')
+    run(arguments(data, tmp_path / 's', tmp_path / 'o', *more))
+    [epoch] = metrics_of(tmp_path / 'o')
+    assert {name for name in epoch if name.startswith('train_')} == {'train_loss', 'train_depth'}
+    manifest = read_manifest(tmp_path / 'o', 'contrast')
+    assert manifest['modalities'] == 'depth'
+    # One training pair has no second picture.
+    assert manifest['counts']['train'] == 15
+    run(arguments(data, tmp_path / 's', tmp_path / 'p', '--ptq', 'true'))
+    run(arguments(data, tmp_path / 's', tmp_path / 'q', '--ptq', 'true', '--modalities', 'depth'))
+    kept = [load_quantized(tmp_path / name / 'student.safetensors') for name in 'opq']
+    of_run, of_colour, of_depth = (activation_scales(student) for student in kept)
+    assert of_run == of_depth
+    assert of_run != of_colour
+    assert read_manifest(tmp_path / 'p', 'contrast')['modalities'] == 'rgb'
+
+
+def test_learned_scales_are_trained_and_kept_as_any_other(calibrated, data, stage1, tmp_path):
+    more = ('--loss', 'distillation', '--epochs', '2', '--activation-scales')
+    run(arguments(data, stage1, tmp_path / 'f', *more, 'fixed'))
+    run(arguments(data, stage1, tmp_path / 'l', *more, 'learned'))
+    before, fixed, learned = (
+        load_file(folder / 'student.safetensors')
+        for folder in (calibrated, tmp_path / 'f', tmp_path / 'l'))
+    assert set(learned) == set(fixed) == set(before)
+    scales = [name for name in before if name.endswith('_amax')]
+    assert all(torch.equal(before[name], fixed[name]) for name in scales)
+    moved = [name for name in scales if not torch.equal(before[name], learned[name])]
+    assert len(moved) > 0.9 * len(scales)
+    assert all(learned[name] > 0.3 * before[name] for name in scales)
+    one, two = (read_manifest(tmp_path / name, 'contrast')['student'] for name in 'fl')
+    assert one == two
+
+
+def test_what_only_training_reads_does_not_make_another_calibration(
+        calibrated, data, stage1, capsys):
+    more = ('--ptq', 'true', '--epochs', '9', '--loss', 'distillation', '--batch-size', '4')
+    assert run(arguments(data, stage1, calibrated, *more)) == 0
+    assert 'nothing to do' in capsys.readouterr().out
+    with pytest.raises(OutputError, match='recipe.calibration: there .mse., asked .max.'):
+        run(arguments(data, stage1, calibrated, '--ptq', 'true', '--calibration', 'max'))
+
+
 def test_a_student_of_another_teacher_is_refused(data, stage1, tmp_path):
     manifest = (data / 'manifest.json').read_text()
     other = make_data(tmp_path / 'curated')
@@ -263,6 +311,7 @@ def test_a_superset_without_the_pseudo_labels_is_refused(stage1, tmp_path):
     (('--loss', 'triplets', '--distillation-weight', '1'), '--distillation-weight: expected none'),
     (('--loss', 'triplet'), '--loss'),
     (('--weight-bits', '4'), '--weight-bits'),
+    (('--ptq', '--activation-scales', 'learned'), '--activation-scales: expected fixed with --p'),
 ])
 def test_wrong_options_are_named(data, stage1, tmp_path, more, message):
     with pytest.raises(RecipeError, match=message):

@@ -19,7 +19,7 @@ from edgevl_training.dataset import SecondModality  # noqa: E402, I100
 from edgevl_training.distill import preprocess_of, run  # noqa: E402
 from edgevl_training.errors import OutputError, RecipeError, TrainingError  # noqa: E402
 from edgevl_training.output import read_manifest  # noqa: E402
-from edgevl_training.students.student import load_student  # noqa: E402
+from edgevl_training.students.student import load_student, open_student  # noqa: E402
 from edgevl_training.training_data import batches_of, BatchPlan, CuratedSplit  # noqa: E402
 from support.curated_folder import make_curated  # noqa: E402
 from support.distilling import arguments, make_data, metrics_of  # noqa: E402
@@ -68,7 +68,7 @@ def test_the_student_is_the_one_of_the_best_epoch(distilled, data):
             cosine = float(np.sum(rows * batch.teacher, 1).mean())
             assert cosine == pytest.approx(manifest['best'][f'cosine_{name}'], abs=1e-5)
     metrics = metrics_of(distilled)
-    best = max(metrics, key=lambda epoch: epoch['agreement'])
+    best = max(metrics, key=lambda epoch: (epoch['pseudo_labels'], epoch['agreement']))
     assert manifest['best']['epoch'] == best['epoch']
 
 
@@ -134,6 +134,40 @@ def test_accumulated_batches_give_the_losses_of_whole_ones(data, tmp_path):
         assert other['agreement'] == pytest.approx(one['agreement'], abs=0.02)
 
 
+def test_training_on_a_smaller_size_leaves_the_robots_size(data, tmp_path):
+    """A convolutional student learns on small crops, and is measured and deployed as before."""
+    convolutional = ('--student', 'timm:test_resnet', '--image-size', '48', '--epochs', '1')
+    for name, more in (('whole', ()), ('small', ('--train-size', '32'))):
+        assert run(arguments(data, tmp_path / name, *convolutional, *more)) == 0
+    whole, small = (tmp_path / name for name in ('whole', 'small'))
+    assert (small / 'preprocess.yaml').read_text() == (whole / 'preprocess.yaml').read_text()
+    assert load_student(small / 'student.safetensors').image_size == 48
+    [of_whole], [of_small] = metrics_of(whole), metrics_of(small)
+    assert of_whole['train_rgb'] != of_small['train_rgb']
+
+
+def test_a_student_of_one_size_is_not_trained_on_another(data, tmp_path):
+    with pytest.raises(TrainingError, match='--train-size 32: expected a student that takes'):
+        fixed = ('--student', 'timm:vit_tiny_patch16_224', '--image-size', '32')
+        run(arguments(data, tmp_path / 'out', *fixed, '--train-size', '48'))
+
+
+def test_no_epoch_gives_the_student_as_it_begins(data, tmp_path):
+    """Where training in one stage begins: the weights that a first epoch moves."""
+    for name, more in (('a', ('0',)), ('b', ('0', '--seed', '1')), ('c', ('1',))):
+        run(arguments(data, tmp_path / name, '--epochs', *more))
+    [epoch] = metrics_of(tmp_path / 'a')
+    assert epoch['epoch'] == 0
+    assert {'cosine_rgb', 'cosine_depth', 'agreement'} <= set(epoch)
+    assert not [name for name in epoch if name.startswith('train')]
+    a, b, c = (sha256_of(tmp_path / name / 'student.safetensors') for name in 'abc')
+    assert len({a, b, c}) == 3
+    torch.manual_seed(0)
+    first = open_student('timm:test_vit', 6, weights=None, image_size=16).state_dict()
+    found = load_student(tmp_path / 'a' / 'student.safetensors').state_dict()
+    assert all(torch.equal(first[name], found[name]) for name in first)
+
+
 @pytest.mark.parametrize(('modality', 'other'), [('rgb', 'depth'), ('depth', 'rgb')])
 def test_one_modality_alone(data, tmp_path, modality, other):
     run(arguments(data, tmp_path / 'o', '--modalities', modality, '--epochs', '1'))
@@ -184,6 +218,8 @@ def test_a_loss_that_is_not_finite_names_the_pairs_and_keeps_the_checkpoint(tmp_
     (('--batch-size', '5', '--accumulate', '2'), '--batch-size: expected a multiple of'),
     (('--final-learning-rate', '1'), '--final-learning-rate: expected at most'),
     (('--near', '3', '--far', '2'), '--near: expected less than --far'),
+    # All at once.
+    (('--near', '3', '--far', '2', '--accumulate', '3'), 'multiple of .*; --near: expected less'),
     (('--far', 'nan'), '--far'),
     (('--weights', 'no/such/file.pth'), '--weights: expected imagenet, none or a file'),
     (('--precision', 'int8'), '--precision'),

@@ -1,99 +1,210 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle appears whole or not at all."""
+"""A bundle holds what its owner asked for, and proves that the robot sees training's pixels."""
+from __future__ import annotations
 
 import json
-from pathlib import Path
+import shutil
 
-from edgevl_training.pack import refer_to_weights, sha256, write_bundle
+from edgevl_ros.backends import open_backend
+from edgevl_ros.core.bundle import Bundle, check_golden
+from edgevl_ros.core.errors import BundleError
+from edgevl_ros.core.files import sha256_of
+from edgevl_ros.core.frame import Modality
+from edgevl_ros.core.onnx_files import external_files
+from edgevl_ros.core.preprocess import model_input, PreprocessSpec
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper, TensorProto
 import pytest
 
+pytest.importorskip('torch', reason='torch is not installed')
+pytest.importorskip('pyarrow', reason='pyarrow is not installed')
+onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 
-def test_every_file_is_listed_with_its_hash(tmp_path):
-    """The manifest lists every file but itself."""
-    write_bundle(tmp_path / 'b', {'a.txt': b'one', 'b.txt': b''}, {'schema': 1})
-    manifest = json.loads((tmp_path / 'b' / 'manifest.json').read_text())
-    assert manifest == {
-        'schema': 1,
-        'files': {
-            'a.txt': {'sha256': sha256(b'one'), 'bytes': 3},
-            'b.txt': {'sha256': sha256(b''), 'bytes': 0},
-        },
-    }
-    assert (tmp_path / 'b' / 'a.txt').read_bytes() == b'one'
-    assert [path.name for path in tmp_path.iterdir()] == ['b'], 'no scratch folder stays behind'
+from edgevl_training import cli  # noqa: E402, I100
+from edgevl_training.errors import RecipeError  # noqa: E402
+from edgevl_training.packing.contents import graphs_of  # noqa: E402
+from edgevl_training.packing.golden import photographed_frames  # noqa: E402
+from edgevl_training.packing.words import read_labels  # noqa: E402
+from edgevl_training.training_data import batches_of, BatchPlan, CuratedSplit  # noqa: E402
+from support.camera_bag import millimetres, picture  # noqa: E402
+from support.curated_folder import make_curated  # noqa: E402
+from support.fixtures import PHRASE_LISTS  # noqa: E402
 
-
-def test_a_folder_is_replaced_only_when_asked(tmp_path):
-    """Without force the old bundle stays as it was."""
-    write_bundle(tmp_path / 'b', {'old.txt': b'old'}, {})
-    with pytest.raises(FileExistsError, match='--force'):
-        write_bundle(tmp_path / 'b', {'new.txt': b'new'}, {})
-    assert (tmp_path / 'b' / 'old.txt').exists()
-    write_bundle(tmp_path / 'b', {'new.txt': b'new'}, {}, force=True)
-    assert {p.name for p in (tmp_path / 'b').iterdir()} == {'new.txt', 'manifest.json'}
+CHANGES = {
+    'rgb': ('rgb', 'mean', [0.1, 0.5, 0.5]),
+    'depth': ('depth', 'far_m', 7.0),
+}
 
 
-def test_a_failure_leaves_the_old_bundle(tmp_path):
-    """A name that cannot be written breaks off before anything is replaced."""
-    write_bundle(tmp_path / 'b', {'old.txt': b'old'}, {})
-    with pytest.raises(OSError):
-        write_bundle(tmp_path / 'b', {'no/such/folder': b''}, {}, force=True)
-    assert (tmp_path / 'b' / 'old.txt').read_bytes() == b'old'
-    assert [path.name for path in tmp_path.iterdir()] == ['b']
+@pytest.fixture
+def pack(adapted, tmp_path, monkeypatch):
+    """Give a function that packs what was exported; it returns status and bundle folder."""
+    monkeypatch.setattr('edgevl_training.phrases.LISTS', PHRASE_LISTS)
+
+    def run(*words, exported=adapted / 'bundle.work' / 'exported'):
+        out = tmp_path / 'packed'
+        given = ['--exported', exported, '--out', out, *words]
+        return cli.main(['pack', *map(str, given)]), out
+    return run
 
 
-def test_the_old_bundle_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
-    """The old folder has gone already when the last rename fails."""
-    write_bundle(tmp_path / 'b', {'old.txt': b'old'}, {})
-    rename = Path.rename
-
-    def fail_for_the_new(path, target):
-        if path.name == 'fresh':
-            raise OSError('the disk went away')
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, 'rename', fail_for_the_new)
-    with pytest.raises(OSError, match='the disk went away'):
-        write_bundle(tmp_path / 'b', {'new.txt': b'new'}, {}, force=True)
-    assert (tmp_path / 'b' / 'old.txt').read_bytes() == b'old'
-    assert [path.name for path in tmp_path.iterdir()] == ['b']
-
-
-def graph_with(weights):
-    """Make a graph that multiplies by one large INT8 weight."""
-    value = helper.make_tensor_value_info
-    return helper.make_model(
-        helper.make_graph(
-            [
-                helper.make_node('Cast', ['w'], ['float'], to=TensorProto.FLOAT),
-                helper.make_node('MatMul', ['x', 'float'], ['y']),
-            ],
-            'g',
-            [value('x', TensorProto.FLOAT, [1, 64])],
-            [value('y', TensorProto.FLOAT, [1, 64])],
-            [numpy_helper.from_array(weights, 'w')],
-        )
-    )
+def test_training_gives_the_golden_inputs_and_so_does_the_robot(adapted, tmp_path):
+    """All three paths of a frame to the network end in the same numbers."""
+    bundle = Bundle.open(adapted / 'bundle')
+    with np.load(adapted / 'bundle' / 'golden.npz') as golden:
+        arrays = dict(golden)
+    count = len(arrays['rgb'])
+    make_curated(
+        tmp_path / 'curated', list(arrays['rgb']), np.eye(count, 4), splits=['train'] * count,
+        depths=list(arrays['depth_mm']))
+    split = CuratedSplit(tmp_path / 'curated', 'train')
+    [batch] = batches_of(split, bundle.preprocess, BatchPlan(count))
+    np.testing.assert_array_equal(batch.rgb.astype(np.float16), arrays['rgb_input'])
+    np.testing.assert_array_equal(batch.depth.astype(np.float16), arrays['depth_input'])
+    for row, frame in enumerate(bundle.golden.frames):
+        seen = model_input(bundle.preprocess, frame, list(Modality))
+        np.testing.assert_array_equal(seen, [batch.rgb[row], batch.depth[row]])
 
 
-def test_weights_are_read_from_the_other_file(tmp_path):
-    """The graph shrinks and still loads the same numbers."""
-    weights = np.random.default_rng(0).integers(-127, 128, (64, 64)).astype(np.int8)
-    holder = graph_with(weights).SerializeToString()
-    small = refer_to_weights(graph_with(weights), 'holder.onnx', holder)
-    (tmp_path / 'holder.onnx').write_bytes(holder)
-    (tmp_path / 'small.onnx').write_bytes(small.SerializeToString())
-    assert len(small.SerializeToString()) < 1000
-    loaded = onnx.load(tmp_path / 'small.onnx')
-    np.testing.assert_array_equal(numpy_helper.to_array(loaded.graph.initializer[0]), weights)
+@pytest.mark.parametrize('modality', CHANGES)
+def test_other_pixels_are_noticed_by_golden_frames(adapted, tmp_path, modality):
+    """Somebody changes how images are prepared, and even puts its hash into the manifest."""
+    folder = tmp_path / 'bundle'
+    shutil.copytree(adapted / 'bundle', folder)
+    section, key, value = CHANGES[modality]
+    path = folder / 'preprocess.yaml'
+    import yaml
+
+    document = yaml.safe_load(path.read_text())
+    document[section][key] = value
+    path.write_text(yaml.safe_dump(document))
+    manifest = json.loads((folder / 'manifest.json').read_text())
+    manifest['files']['preprocess.yaml'] = {
+        'sha256': sha256_of(path), 'bytes': path.stat().st_size}
+    (folder / 'manifest.json').write_text(json.dumps(manifest))
+    bundle = Bundle.open(folder)
+    with pytest.raises(BundleError, match=f'golden {modality} frames'):
+        check_golden(bundle, open_backend('onnxruntime', bundle, threads=1))
 
 
-def test_weights_that_are_not_there_are_refused():
-    """A reference to other numbers would be worse than none."""
-    weights = np.ones((64, 64), np.int8)
-    with pytest.raises(ValueError, match=r'w: .*holder\.onnx'):
-        refer_to_weights(graph_with(weights), 'holder.onnx', b'something else')
+def test_both_placements_share_their_weights(adapted):
+    exported = adapted / 'bundle.work' / 'exported' / 'student.onnx'
+    packed = adapted / 'bundle' / 'student.onnx'
+    assert external_files(packed.read_bytes()) == {'student.cpu.onnx'}
+    assert packed.stat().st_size < exported.stat().st_size / 2
+    there, here = (onnx.load(path).graph.initializer for path in (exported, packed))
+    for one, other in zip(there, here, strict=True):
+        np.testing.assert_array_equal(
+            onnx.numpy_helper.to_array(one), onnx.numpy_helper.to_array(other))
+
+
+def test_graphs_of_other_weights_stand_alone(tmp_path, capsys):
+    for seed, name in enumerate(('student.onnx', 'student.cpu.onnx')):
+        weights = np.random.default_rng(seed).integers(-127, 128, (64, 64)).astype(np.int8)
+        value = onnx.helper.make_tensor_value_info('y', onnx.TensorProto.INT8, [64, 64])
+        node = onnx.helper.make_node('Identity', ['w'], ['y'])
+        graph = onnx.helper.make_graph(
+            [node], 'g', [], [value], [onnx.numpy_helper.from_array(weights, 'w')])
+        onnx.save(onnx.helper.make_model(graph), tmp_path / name)
+    graphs = graphs_of(tmp_path)
+    assert graphs == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert 'student.onnx keeps its own weights' in capsys.readouterr().out
+
+
+def test_owners_choose_words_name_weights_and_frames(pack, adapted, capsys):
+    pairs = adapted / 'bundle.work' / 'pairs'
+    words = [
+        '--vocabulary', 'Home Office', 'annual-crop', '--name', 'mine', '--fusion', '1', '0.5',
+        '--golden-pairs', pairs, '--license', 'CC0-1.0',
+    ]
+    status, out = pack(*words)
+    assert status == 0
+    bundle = Bundle.open(out)
+    assert check_golden(bundle, open_backend('onnxruntime', bundle, threads=1)) > 0.999
+    assert bundle.name == 'mine'
+    assert bundle.vocabulary.labels == ('Home Office', 'annual-crop')
+    assert {'home office', 'annual crop', 'kitchen'} <= set(bundle.phrases.index)
+    known = bundle.phrases.vocabulary(bundle.vocabulary.labels).embeddings
+    np.testing.assert_allclose(known, bundle.vocabulary.embeddings, atol=1e-3)
+    assert bundle.fusion == {Modality.RGB: 1.0, Modality.DEPTH: 0.5}
+    first, last = bundle.golden.frames
+    np.testing.assert_array_equal(first.rgb, picture(0))
+    np.testing.assert_array_equal(last.rgb, picture(23))
+    np.testing.assert_array_equal(np.nan_to_num(1000 * last.depth).round(), millimetres(23))
+    assert json.loads((out / 'metrics.json').read_text())['results'] is None
+    card = (out / 'MODEL_CARD.md').read_text()
+    assert 'Its accuracy was not measured' in card
+    assert 'Home Office, annual-crop' in card
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o644}
+    capsys.readouterr()
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert pack(*words)[0] == 0
+    assert 'finished earlier, nothing to do' in capsys.readouterr().out
+    assert pack(*words, '--name', 'yours')[0] == 2
+    assert 'name: there mine, asked yours' in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+def test_a_float_student_is_refused(pack, adapted, capsys):
+    status, out = pack(exported=adapted / 'bundle.work' / 'exported_fp32')
+    assert (status, out.exists()) == (2, False)
+    assert 'expected the export of an INT8 student' in capsys.readouterr().err
+
+
+def test_a_damaged_export_is_refused(pack, adapted, tmp_path, capsys):
+    shutil.copytree(adapted / 'bundle.work' / 'exported', tmp_path / 'exported')
+    with (tmp_path / 'exported' / 'student.onnx').open('ab') as graph:
+        graph.write(b'more')
+    status, out = pack(exported=tmp_path / 'exported')
+    assert (status, out.exists()) == (2, False)
+    assert 'student.onnx: expected the file that the manifest lists, found another' in (
+        capsys.readouterr().err)
+
+
+def test_an_export_far_from_its_pairs_asks_for_words(pack, adapted, tmp_path, capsys):
+    shutil.copytree(adapted / 'bundle.work' / 'exported', tmp_path / 'far' / 'away')
+    status, out = pack(exported=tmp_path / 'far' / 'away')
+    assert (status, out.exists()) == (2, False)
+    assert '--vocabulary: is required' in capsys.readouterr().err
+
+
+def test_something_else_is_never_written_over(pack, tmp_path, capsys):
+    (tmp_path / 'packed').mkdir()
+    (tmp_path / 'packed' / 'diary.txt').write_text('dear')
+    status, out = pack()
+    assert status == 2
+    assert [path.name for path in out.iterdir()] == ['diary.txt']
+    assert 'expected nothing or a bundle' in capsys.readouterr().err
+
+
+def test_frames_of_another_camera_lie_within_its_scale():
+    """Beyond full scale, which is 1.0, all would look alike."""
+    spec = PreprocessSpec.from_yaml(
+        'schema: 1\ninput_size: 32\nresize: {mode: squash, size: 32, interpolation: area}\n'
+        'rgb: {mean: [0, 0, 0], std: [1, 1, 1]}\n'
+        'depth: {near_m: 0.0, far_m: 1.0, missing: 0.0, mean: 0.5, std: 0.5}\n')
+    _, depth = photographed_frames(spec)
+    assert depth.max() == 1000
+    assert len(np.unique(depth[1])) > 100
+
+
+def test_labels_come_from_a_file_or_as_they_are(tmp_path):
+    (tmp_path / 'words.txt').write_text('# mine\nHome  Office\n\nkitchen\n')
+    assert read_labels([str(tmp_path / 'words.txt')]) == ('Home Office', 'kitchen')
+    assert read_labels(['Home Office', 'kitchen']) == ('Home Office', 'kitchen')
+    for wrong in (['kitchen', 'Kitchen'], ['unknown'], [str(tmp_path / 'none.txt')], ['']):
+        with pytest.raises(RecipeError, match='--vocabulary: '):
+            read_labels(wrong)
+
+
+def test_numbers_of_another_student_are_refused(pack, adapted, tmp_path, capsys):
+    """What was measured of PTQ says nothing about the student of stage 2."""
+    work = adapted / 'bundle.work'
+    shutil.copytree(work / 'evaluated', tmp_path / 'evaluated')
+    path = tmp_path / 'evaluated' / 'manifest.json'
+    manifest = json.loads(path.read_text())
+    manifest['models'] = [one for one in manifest['models'] if one['name'] != 'int8']
+    path.write_text(json.dumps(manifest))
+    status, out = pack('--evaluated', tmp_path / 'evaluated')
+    assert (status, out.exists()) == (2, False)
+    assert 'expected numbers of the student that is packed' in capsys.readouterr().err

@@ -161,3 +161,114 @@ def test_activation_scale_of_nothing_is_refused():
     """A tensor that is always zero has no scale."""
     with pytest.raises(ValueError, match='not all zero'):
         activation_scale(np.zeros(10), 0.0)
+
+
+def patches_graph():
+    """Make image -> patches -> products of one weight, which is stored as a convolution's."""
+    rng = np.random.default_rng(0)
+    constants = {
+        'weight': np.float32(rng.normal(0, 0.3, (6, 3, 2, 2))),
+        'bias': np.float32(rng.normal(0, 1, 6)),
+        'rows': np.array([6, 12]),
+        'patches.shape': np.array([-1, 16, 12]),
+        'second': np.float32(rng.normal(0, 0.3, (6, 5))),
+    }
+    nodes = [
+        helper.make_node('Reshape', ['image', 'patches.shape'], ['patches']),
+        helper.make_node('Reshape', ['weight', 'rows'], ['weight.rows']),
+        helper.make_node('Transpose', ['weight.rows'], ['weight.columns'], perm=[1, 0]),
+        helper.make_node('MatMul', ['patches', 'weight.columns'], ['product']),
+        helper.make_node('Add', ['product', 'bias'], ['biased']),
+        helper.make_node('Identity', ['biased'], ['biased.input']),
+        helper.make_node('MatMul', ['biased.input', 'second'], ['tokens']),
+        helper.make_node('ReduceMean', ['biased'], ['level'], axes=[1, 2], keepdims=1),
+        helper.make_node('Add', ['tokens', 'level'], ['embedding']),
+    ]
+    graph = helper.make_graph(
+        nodes, 'patches',
+        [helper.make_tensor_value_info('image', TensorProto.FLOAT, ['batch', 3, 8, 8])],
+        [helper.make_tensor_value_info('embedding', TensorProto.FLOAT, ['batch', 16, 5])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8
+    )
+
+
+def patches_scales(model):
+    """Give scales of the patches and their products; output channels are last in 'second'."""
+    values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    weights = {
+        'weight': np.abs(values['weight']).reshape(6, -1).max(1) / 63,
+        'second': np.abs(values['second']).max(0) / 63,
+    }
+    return Scales(
+        {'patches': 1 / 127, 'biased.input': 5 / 127}, weights, dict.fromkeys(weights, 63)
+    )
+
+
+@pytest.mark.parametrize('place', [for_onnxruntime, for_tensorrt])
+def test_a_matrix_product_is_that_of_rounded_numbers(place):
+    """Against numpy; the mean reads numbers that are not rounded."""
+    model = patches_graph()
+    int8 = patches_scales(model)
+    values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    images = np.random.default_rng(1).uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32)
+
+    def rounded(tensor, scale, least=-128, most=127):
+        return np.clip(np.round(tensor / scale), least, most) * scale
+
+    first = rounded(values['weight'], int8.weights['weight'].reshape(6, 1, 1, 1), -63, 63)
+    biased = rounded(images.reshape(2, 16, 12), 1 / 127) @ first.reshape(6, 12).T + values['bias']
+    second = rounded(values['second'], int8.weights['second'], -63, 63)
+    wanted = rounded(biased, 5 / 127) @ second + biased.mean((1, 2), keepdims=True)
+    np.testing.assert_allclose(run(place(model, int8), images), wanted, atol=0.02)
+
+
+def test_a_moved_weight_is_stored_as_it_was():
+    """Both placements hold the same bytes, whatever shape a product wants."""
+    model = patches_graph()
+    int8 = patches_scales(model)
+    for place in (for_onnxruntime, for_tensorrt):
+        stored = {t.name: t for t in place(model, int8).graph.initializer}['weight.int8']
+        assert list(stored.dims) == [6, 3, 2, 2]
+        np.testing.assert_array_equal(
+            numpy_helper.to_array(stored),
+            stored_weight(
+                numpy_helper.to_array(model.graph.initializer[0]), int8.weights['weight'], 63
+            ),
+        )
+
+
+def test_a_convolution_with_a_float_output_reads_its_weight_once():
+    """ONNX Runtime would undo a DequantizeLinear for every image."""
+    model = float_graph()
+    good = graph_scales(model)
+    activations = {key: good.activations[key] for key in ('image', 'pooled')}
+    scales = Scales(activations, good.weights, good.levels)
+    placed = for_onnxruntime(model, scales)
+    made_by = {node.output[0]: node.op_type for node in placed.graph.node}
+    convolutions = [node for node in placed.graph.node if node.op_type == 'Conv']
+    assert [made_by[node.input[1]] for node in convolutions] == ['Mul', 'Mul']
+    assert {made_by.get(node.input[2]) for node in convolutions} == {None}, 'a float bias'
+    images = np.random.default_rng(1).uniform(-1, 1, (2, 3, 16, 16)).astype(np.float32)
+    np.testing.assert_allclose(
+        run(placed, images), run(for_tensorrt(model, scales), images), atol=2e-2
+    )
+
+
+@pytest.mark.parametrize('folded', [True, False])
+def test_an_activation_is_folded_only_where_rounding_does_the_same(folded):
+    """A scale that reaches beyond the upper end of a Clip would let larger numbers pass."""
+    model = float_graph()
+    good = graph_scales(model)
+    scale = 6 / 127 if folded else 7 / 127
+    scales = Scales({**good.activations, 'a.clipped': scale}, good.weights, good.levels)
+    placed = for_onnxruntime(model, scales)
+    clips = [node for node in placed.graph.node if node.op_type == 'Clip']
+    of_integers = [node for node in clips if node.output[0].endswith('.uint8')]
+    assert (len(of_integers), len(clips)) == ((1, 1) if folded else (0, 1))
+    images = np.random.default_rng(1).uniform(-3, 3, (2, 3, 16, 16)).astype(np.float32)
+    np.testing.assert_allclose(
+        run(placed, images), run(for_tensorrt(model, scales), images), atol=0.05
+    )

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgevl_training.packing.model_card import table
+
 TEMPLATE = """\
 # edgevl-starter
 
@@ -85,7 +87,7 @@ tools and the hashes of the sources.
 """
 
 
-def model_card(
+def starter_card(
     metrics: Mapping[str, Any],
     phrases: int,
     labels_default: int,
@@ -105,24 +107,21 @@ def model_card(
 
 def _measurements(metrics: Mapping[str, Any]) -> str:
     held_out = metrics['held_out_frames']
-    lines = [
-        '| what | value |',
-        '| --- | --- |',
-        f'| INT8 to FP32, mean cosine, {held_out["count"]} held-out crops '
-        f'| {held_out["cosine_mean"]:.4f} |',
-    ]
+    rows = [(
+        f'INT8 to FP32, mean cosine, {held_out["count"]} held-out crops',
+        f'{held_out["cosine_mean"]:.4f}',
+    )]
     nyu = metrics.get('nyuv2_train_rgb')
     if nyu is not None:
-        lines += [
-            f'| INT8 to FP32, mean cosine, NYU Depth v2 train half, {nyu["pictures"]} pictures '
-            f'| {nyu["cosine_mean"]:.4f} |',
-            f'| zero-shot top-1 among its {nyu["labels"]} scenes, FP32 '
-            f'| {nyu["top1_fp32_percent"]:.1f} % |',
-            f'| the same, INT8 | {nyu["top1_int8_percent"]:.1f} % |',
-            f'| pictures with the same label from both | {nyu["same_label_percent"]:.1f} % |',
-            '| mean probability of the best label, INT8 '
-            f'| {100 * nyu["mean_confidence"]:.1f} % |',
-            f'| expected calibration error | {nyu["expected_calibration_error"]:.3f} |',
+        rows += [
+            ('INT8 to FP32, mean cosine, NYU Depth v2 train half, '
+             f'{nyu["pictures"]} pictures', f'{nyu["cosine_mean"]:.4f}'),
+            (f'zero-shot top-1 among its {nyu["labels"]} scenes, FP32',
+             f'{nyu["top1_fp32_percent"]:.1f} %'),
+            ('the same, INT8', f'{nyu["top1_int8_percent"]:.1f} %'),
+            ('pictures with the same label from both', f'{nyu["same_label_percent"]:.1f} %'),
+            ('mean probability of the best label, INT8', f'{100 * nyu["mean_confidence"]:.1f} %'),
+            ('expected calibration error', f'{nyu["expected_calibration_error"]:.3f}'),
         ]
     note = (
         'No scale, weight or logit scale was fitted to NYU Depth v2 (Silberman et al., 2012).\n'
@@ -134,4 +133,4 @@ def _measurements(metrics: Mapping[str, Any]) -> str:
         'the machine: `benchmarks/starter_bundle.py` measures it, `benchmarks/results/` holds\n'
         'what it found.'
     )
-    return '\n'.join(lines) + '\n\n' + note
+    return table(('what', 'value'), rows) + '\n\n' + note
