@@ -51,6 +51,7 @@ def settings(superset: Path, block_seconds: float = 1.0) -> list[str]:
             'curate.split_by': 'block',
             'curate.block_seconds': block_seconds,
             'curate.gap_seconds': 0.0,
+            'curate.agree_seconds': 0.0,
             'curate.split': '[0.6, 0.2, 0.2]',
             'distill.student': 'timm:test_vit',
             'distill.weights': 'none',

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 import os
 from pathlib import Path
@@ -85,15 +86,21 @@ def finish(words: list[str]) -> str:
 
 def kill_after_an_epoch(words: list[str], out: Path) -> list[str]:
     """Kill a run with SIGKILL as soon as it tells of an epoch; give what it told."""
+    metrics = out / 'metrics.jsonl'
+    kill_when(words, lambda: metrics.is_file() and bool(metrics.read_text()))
+    return metrics.read_text().splitlines()
+
+
+def kill_when(words: list[str], reached: Callable[[], bool]) -> None:
+    """Kill a run with SIGKILL as soon as it has come so far; it must not end before."""
     process = subprocess.Popen(
         words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE_S
     try:
-        while not (out / 'metrics.jsonl').is_file() or not (out / 'metrics.jsonl').read_text():
+        while not reached():
             assert process.poll() is None, 'it ended by itself'
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
         process.kill()
         process.wait()
-    return (out / 'metrics.jsonl').read_text().splitlines()

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import time
 
 import pytest
 
@@ -21,7 +19,7 @@ from edgevl_training import ablate  # noqa: E402, I100
 from edgevl_training.errors import OutputError  # noqa: E402
 from edgevl_training.output import MANIFEST, read_manifest  # noqa: E402
 from support.ablating import make_work  # noqa: E402
-from support.distilling import environment, PATIENCE_S  # noqa: E402
+from support.distilling import kill_when  # noqa: E402
 
 ROWS = ['small_teacher', 'cqd', 'stage1', 'ptq']
 
@@ -42,18 +40,8 @@ def ablated(work, tmp_path_factory):
     """Give the output of a run that was killed and given once more, and when CQD was trained."""
     out = tmp_path_factory.mktemp('ablated') / 'out'
     trained = out / '0' / 'cqd' / 'trained' / MANIFEST
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'edgevl_training.cli', 'ablate', *arguments(work, out)],
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE_S
-    try:
-        while not trained.is_file():
-            assert process.poll() is None, 'it ended by itself'
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
+    words = [sys.executable, '-m', 'edgevl_training.cli', 'ablate', *arguments(work, out)]
+    kill_when(words, trained.is_file)
     before = trained.read_bytes()
     # A row that was asked for by name has failed.
     assert ablate.run(arguments(work, out)) == 1

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 
 from edgevl_ros.core.bundle import Bundle
 import pytest
@@ -17,30 +15,15 @@ pytest.importorskip('rosbags', reason='rosbags is not installed')
 
 from edgevl_training import cli  # noqa: E402, I100
 from support.adapting import command, from_bag, PHRASES  # noqa: E402
-from support.distilling import environment, PATIENCE_S  # noqa: E402
+from support.distilling import kill_when  # noqa: E402
 from support.fixtures import PHRASE_LISTS  # noqa: E402
-
-
-def kill_once_there(words, path):
-    """Kill a run with SIGKILL as soon as a file is there."""
-    process = subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE_S
-    try:
-        while not path.is_file():
-            assert process.poll() is None, 'it ended by itself'
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_killed_command_goes_on_to_a_bundle(tmp_path, monkeypatch, capsys):
     """And without labels, agreement with the teacher is measured, and said to be just that."""
     monkeypatch.setattr('edgevl_training.phrases.LISTS', PHRASE_LISTS)
     work = tmp_path / 'bundle.work'
-    kill_once_there(command(*from_bag(tmp_path)), work / 'stage1' / 'checkpoint.safetensors')
+    kill_when(command(*from_bag(tmp_path)), (work / 'stage1' / 'checkpoint.safetensors').is_file)
     assert not (work / 'stage1' / 'manifest.json').exists()
     kept = work / 'curated' / 'manifest.json'
     written_ns = kept.stat().st_mtime_ns

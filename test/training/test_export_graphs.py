@@ -192,7 +192,7 @@ def test_half_precision_is_nearly_the_float_network(exported):
 
 
 def test_tensorrt_compiles_it(exported):
-    """TensorRT for RTX builds on a CPU."""
+    """Build it with TensorRT for RTX, which does so on a CPU."""
     trt = pytest.importorskip(
         'tensorrt_rtx', reason='tensorrt_rtx is not installed', exc_type=ImportError)
     logger = trt.Logger(trt.Logger.ERROR)

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.filterwarnings('default')
 SIZE, DIM = 64, 24
 # What the parser of TensorRT reads from 8.5 on, as far as these networks use it.
 TENSORRT = {
-    'Add', 'Cast', 'Ceil', 'Clip', 'Concat', 'Constant', 'ConstantOfShape', 'Conv', 'Div', 'Equal',
-    'Erf', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'GridSample', 'Identity',
-    'LayerNormalization', 'MatMul', 'Mod', 'Mul', 'Pad', 'Pow', 'ReduceL2', 'ReduceMean',
+    'Abs', 'Add', 'Cast', 'Ceil', 'Clip', 'Concat', 'Constant', 'ConstantOfShape', 'Conv', 'Div',
+    'Equal', 'Erf', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'GridSample', 'Identity',
+    'LayerNormalization', 'MatMul', 'Mod', 'Mul', 'Pad', 'Pow', 'ReduceL2', 'ReduceMean', 'Relu',
     'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Squeeze', 'Sub', 'Tanh', 'Tile',
     'Transpose', 'Unsqueeze', 'Where',
 }
@@ -76,13 +76,13 @@ def test_onnx_runtime_computes_the_same(exported):
 
 
 @pytest.mark.parametrize('exported', ['dat_t'], indirect=True)
-def test_dat_has_four_dimensions_at_most_and_sizes_that_are_settled(exported):
-    """What is computed from a shape is the batch alone."""
+def test_dat_has_few_dimensions_and_sizes_that_are_settled(exported):
+    """TensorRT takes eight dimensions; what is computed from a shape is the batch alone."""
     _, path = exported
     graph = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True).graph
     ranks = [len(value.type.tensor_type.shape.dim) for value in graph.value_info]
-    assert len(ranks) > 500 and max(ranks) == 4
-    # The batch is asked for where the bias tables are repeated, in four deformable blocks.
+    assert len(ranks) > 500 and max(ranks) == 5
+    # Features are sampled in four deformable blocks; bias tables are read by matrix products.
     operators = [node.op_type for node in graph.node]
-    assert operators.count('GridSample') == 8
+    assert operators.count('GridSample') == 4
     assert operators.count('Shape') <= 10
