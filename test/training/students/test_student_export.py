@@ -20,10 +20,10 @@ SIZE, DIM = 64, 24
 # What the parser of TensorRT reads from 8.5 on, as far as these networks use it.
 TENSORRT = {
     'Abs', 'Add', 'Cast', 'Ceil', 'Clip', 'Concat', 'Constant', 'ConstantOfShape', 'Conv', 'Div',
-    'Equal', 'Erf', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'GridSample', 'Identity',
-    'LayerNormalization', 'MatMul', 'Mod', 'Mul', 'Pad', 'Pow', 'ReduceL2', 'ReduceMean', 'Relu',
-    'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Squeeze', 'Sub', 'Tanh', 'Tile',
-    'Transpose', 'Unsqueeze', 'Where',
+    'Equal', 'Erf', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'GridSample',
+    'Identity', 'LayerNormalization', 'MatMul', 'Mod', 'Mul', 'Pad', 'Pow', 'ReduceL2', 'ReduceMean',
+    'Relu', 'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Squeeze', 'Sub', 'Tanh',
+    'Tile', 'Transpose', 'Unsqueeze', 'Where',
 }
 
 
