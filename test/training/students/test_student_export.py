@@ -21,9 +21,9 @@ SIZE, DIM = 64, 24
 TENSORRT = {
     'Abs', 'Add', 'Cast', 'Ceil', 'Clip', 'Concat', 'Constant', 'ConstantOfShape', 'Conv', 'Div',
     'Equal', 'Erf', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'GridSample',
-    'Identity', 'LayerNormalization', 'MatMul', 'Mod', 'Mul', 'Pad', 'Pow', 'ReduceL2', 'ReduceMean',
-    'Relu', 'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Squeeze', 'Sub', 'Tanh',
-    'Tile', 'Transpose', 'Unsqueeze', 'Where',
+    'Identity', 'LayerNormalization', 'MatMul', 'Mod', 'Mul', 'Pad', 'Pow', 'ReduceL2',
+    'ReduceMean', 'Relu', 'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Squeeze', 'Sub',
+    'Tanh', 'Tile', 'Transpose', 'Unsqueeze', 'Where',
 }
 
 
