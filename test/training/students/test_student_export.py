@@ -22,8 +22,8 @@ TENSORRT = {
     'Abs', 'Add', 'Cast', 'Ceil', 'Clip', 'Concat', 'Constant', 'ConstantOfShape', 'Conv', 'Div',
     'Equal', 'Erf', 'Expand', 'Flatten', 'Gather', 'Gemm', 'GlobalAveragePool', 'GridSample',
     'Identity', 'LayerNormalization', 'MatMul', 'Mod', 'Mul', 'Pad', 'Pow', 'ReduceL2',
-    'ReduceMean', 'Relu', 'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Squeeze', 'Sub',
-    'Tanh', 'Tile', 'Transpose', 'Unsqueeze', 'Where',
+    'ReduceMean', 'Relu', 'Reshape', 'Shape', 'Slice', 'Softmax', 'Split', 'Sqrt', 'Squeeze',
+    'Sub', 'Tanh', 'Tile', 'Transpose', 'Unsqueeze', 'Where',
 }
 
 
