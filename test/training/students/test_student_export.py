@@ -77,7 +77,7 @@ def test_onnx_runtime_computes_the_same(exported):
 
 @pytest.mark.parametrize('exported', ['dat_t'], indirect=True)
 def test_dat_has_few_dimensions_and_sizes_that_are_settled(exported):
-    """TensorRT takes eight dimensions; what is computed from a shape is the batch alone."""
+    """What is computed from a shape is the batch alone; TensorRT takes eight dimensions."""
     _, path = exported
     graph = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True).graph
     ranks = [len(value.type.tensor_type.shape.dim) for value in graph.value_info]
