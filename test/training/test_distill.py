@@ -147,7 +147,7 @@ def test_training_on_a_smaller_size_leaves_the_robots_size(data, tmp_path):
 
 
 def test_a_student_of_one_size_is_not_trained_on_another(data, tmp_path):
-    with pytest.raises(TrainingError, match='--train-size 32: expected a student that takes'):
+    with pytest.raises(TrainingError, match='--train-size 48: expected a student that takes'):
         fixed = ('--student', 'timm:vit_tiny_patch16_224', '--image-size', '32')
         run(arguments(data, tmp_path / 'out', *fixed, '--train-size', '48'))
 
