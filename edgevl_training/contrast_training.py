@@ -15,6 +15,7 @@ from typing import Literal
 from edgevl_ros.core.frame import Modality
 from edgevl_training.distill import distillation_terms
 from edgevl_training.losses import semi_hard_triplets
+from edgevl_training.training_data import UNSURE
 from edgevl_training.training_measures import Features
 import torch
 from torch import distributed, Tensor
@@ -59,16 +60,17 @@ class Objective:
         return terms
 
     def _triplet_terms(self, features: Features) -> dict[str, Tensor]:
+        how = (self.margin, self.negatives)
         rows = _of_all_processes(features)
         kept = {modality.value: rows[modality.value] for modality in self.modalities}
         if self.mining == 'cross':
             every = [torch.cat(parts) for parts in zip(*kept.values())]
             kept = {'cross': (every[0], every[1])}
         found = {
-            name: semi_hard_triplets(of, labels, self.margin, self.negatives)
-            for name, (of, labels) in kept.items() if len(of)
+            name: semi_hard_triplets(of[labels != UNSURE], labels[labels != UNSURE], *how)
+            for name, (of, labels) in kept.items() if (labels != UNSURE).any()
         }
-        # Without pictures of a modality in this batch its term is 0, and has the same name.
+        # Without pictures of a modality to contrast its term is 0, and has the same name.
         nothing = features.teacher.new_zeros(())
         terms = {
             f'triplet_{name}': found[name].loss if name in found else nothing for name in kept

@@ -38,8 +38,7 @@ class Triplets:
 
 
 def semi_hard_triplets(
-    features: Tensor, labels: Tensor, margin: float = 0.3, negatives: int = 3,
-    anchors: int | None = None,
+    features: Tensor, labels: Tensor, margin: float = 0.3, negatives: int = 3
 ) -> Triplets:
     """
     Contrast every anchor with its nearest positive and with semi-hard negatives: stage 2.
@@ -51,13 +50,10 @@ def semi_hard_triplets(
     :param features: float (N, D) unit rows.
     :param labels: integers (N,), the pseudo-labels.
     :param negatives: most negatives of an anchor, over which its loss is averaged.
-    :param anchors: take only the first rows as anchors; the others, from other processes, serve
-        as positives and negatives.
     """
-    own = features[:anchors]
     # Not by way of a matrix product, which cannot tell near rows apart. The gradient between
     # equal rows is zero.
-    distances = torch.cdist(own, features, compute_mode='donot_use_mm_for_euclid_dist')
+    distances = torch.cdist(features, features, compute_mode='donot_use_mm_for_euclid_dist')
     with torch.no_grad():
         positive, nearest = _nearest_positives(distances, labels)
         negative, found = _semi_hard(distances, labels, nearest, margin, negatives)
@@ -66,12 +62,12 @@ def semi_hard_triplets(
     per_anchor = torch.where(found, apart, 0).sum(1) / found.sum(1).clamp(min=1)
     usable = found.any(1)
     loss = per_anchor.sum() / usable.sum().clamp(min=1)
-    return Triplets(loss, usable.float().sum() / max(1, len(own)))
+    return Triplets(loss, usable.float().sum() / max(1, len(features)))
 
 
 def _nearest_positives(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Give column and distance, (A, 1) each, of the nearest other row with the same label."""
-    same = labels[:len(distances), None] == labels[None, :]
+    same = labels[:, None] == labels[None, :]
     same.fill_diagonal_(False)
     nearest, column = distances.masked_fill(~same, torch.inf).min(1, keepdim=True)
     return column, nearest
@@ -81,7 +77,7 @@ def _semi_hard(
     distances: Tensor, labels: Tensor, nearest: Tensor, margin: float, most: int
 ) -> tuple[Tensor, Tensor]:
     """Give columns (A, J) of the nearest semi-hard negatives, and which of them there are."""
-    other = labels[:len(distances), None] != labels[None, :]
+    other = labels[:, None] != labels[None, :]
     semi_hard = other & (distances > nearest) & (distances < nearest + margin)
     ranked = distances.masked_fill(~semi_hard, torch.inf)
     distance, column = ranked.topk(min(most, distances.shape[1]), dim=1, largest=False)

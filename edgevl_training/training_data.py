@@ -35,7 +35,9 @@ import pyarrow.parquet as pq
 BOTH = (Modality.RGB, Modality.DEPTH)
 # Row groups whose rows are shuffled together, and held in memory: some 2,000 pairs.
 WINDOW = 32
-_INDEX = ['split', 'pseudo_label', 'depth_width']
+# The label of a pair whose pseudo-label is too doubtful to contrast it by.
+UNSURE = -1
+_INDEX = ['split', 'pseudo_label', 'confidence', 'depth_width']
 _COLUMNS = ['pair_id', 'color', 'depth', 'teacher_embedding']
 _BATCHES_AHEAD = 2
 
@@ -49,7 +51,8 @@ class Batch:
 
     ``rgb`` and ``depth`` are float32 (B, 3, S, S), preprocessed by the bundle's own definition;
     ``has_depth`` is bool (B,), False where the pair is colour only and its depth input is zero;
-    ``teacher`` holds unit rows, float32 (B, D); ``labels`` int64 (B,) number the pseudo-labels;
+    ``teacher`` holds unit rows, float32 (B, D); ``labels`` int64 (B,) number the pseudo-labels,
+    or are `UNSURE`;
     ``rows`` int64 (B,) number the pairs of the split, ``pair_ids`` name them. A
     modality that was not asked for is zero.
 
@@ -125,11 +128,17 @@ class CuratedSplit:
         index = pa.concat_tables(found)
         self.has_depth = index['depth_width'].is_valid().to_numpy()
         self.label_names, self.labels = _numbered(index['pseudo_label'])
+        self._confidence = index['confidence'].to_numpy()
         self._starts = np.array([group.first for group in self._groups])
 
     def __len__(self) -> int:
         """Count the pairs."""
         return len(self.labels)
+
+    def keep_labels(self, fraction: float) -> None:
+        """Make the labels of all but a share of the pairs `UNSURE`, but the most confident."""
+        least = np.quantile(self._confidence, 1 - fraction)
+        self.labels = np.where(self._confidence >= least, self.labels, UNSURE)
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """Give the numbers of all pairs in the order of an epoch."""

@@ -27,6 +27,7 @@ def make_curated(
     *,
     splits: Sequence[str],
     labels: Sequence[str] | None = None,
+    confidences: Sequence[float] | None = None,
     **more: Any,
 ) -> Path:
     """
@@ -36,6 +37,7 @@ def make_curated(
     :param splits: train, validation or test, of each pair.
     :param labels: pseudo-labels; all alike unless given. The superset is these, each with the
         mean of its pairs' embeddings, and one phrase far from all.
+    :param confidences: of the pseudo-labels; 0.9 unless given.
     :param more: for `make_pairs`, which the pairs come from.
     """
     pairs = make_pairs(folder.with_name(f'{folder.name}_pairs'), pictures, **more)
@@ -44,7 +46,7 @@ def make_curated(
     columns = {
         'teacher_embedding': list(np.asarray(embeddings, np.float16)),
         'pseudo_label': list(labels or ['kitchen'] * len(pictures)),
-        'confidence': [0.9] * len(pictures),
+        'confidence': list(confidences or [0.9] * len(pictures)),
         'margin': [0.8] * len(pictures),
         'split': list(splits),
     }

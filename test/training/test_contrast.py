@@ -3,6 +3,8 @@
 """The verb contrast: a student becomes INT8 and learns from pseudo-labels."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import PreprocessSpec
@@ -25,6 +27,7 @@ from edgevl_training.training_data import (  # noqa: E402
     batches_of,
     BatchPlan,
     CuratedSplit,
+    UNSURE,
 )
 from edgevl_training.training_loop import Features  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
@@ -123,8 +126,9 @@ def test_the_manifest_tells_what_was_made_of_what(contrasted, data, stage1):
 
 def test_the_same_command_again_does_nothing_and_another_is_refused(
         contrasted, data, stage1, capsys):
-    assert run(arguments(data, stage1, contrasted)) == 0
-    assert 'nothing to do' in capsys.readouterr().out
+    for more in ((), ('--modalities', 'both')):
+        assert run(arguments(data, stage1, contrasted, *more)) == 0
+        assert 'nothing to do' in capsys.readouterr().out
     with pytest.raises(OutputError, match=r'recipe\.mining: there .intra., asked .cross.'):
         run(arguments(data, stage1, contrasted, '--mining', 'cross'))
 
@@ -216,6 +220,22 @@ def test_cross_modal_mining_pools_the_modalities():
     assert set(found) == {'triplet_cross', 'triplet_share'}
 
 
+def test_unsure_pairs_have_no_say_in_the_triplets():
+    features = features_of(3)
+    sure = torch.arange(12) % 4 != 1
+    doubtful = replace(features, labels=features.labels.where(sure, UNSURE))
+    for mining in ('intra', 'cross'):
+        objective = Objective(BOTH, True, 0.0, mining)
+        alone = Features(
+            features.rgb[sure], features.depth[sure[features.has_depth]], features.teacher[sure],
+            features.labels[sure], features.has_depth[sure], 1.0)
+        found, wanted = objective(doubtful), objective(alone)
+        assert {name: term.item() for name, term in found.items()} == pytest.approx(
+            {name: term.item() for name, term in wanted.items()})
+        nobody = objective(replace(features, labels=torch.full((12,), UNSURE)))
+        assert not torch.stack(list(nobody.values())).any()
+
+
 def test_a_batch_without_second_pictures_has_the_same_terms():
     features = features_of(2)
     colour_only = Features(
@@ -238,7 +258,7 @@ def test_a_student_of_one_modality(data, tmp_path):
 
 
 def test_a_student_of_colour_goes_on_with_depth_alone(data, tmp_path):
-    """Compress, then distil: pictures of colour have no say in scales and weights."""
+    """Colour has no say in its weights; in the scales where it is asked for, as in CQD."""
     distil([
         '--data', str(data), '--out', str(tmp_path / 's'), '--student', NETWORK, '--weights',
         'none', '--image-size', '16', '--epochs', '1', '--modalities', 'rgb', '--device', 'cpu'])
@@ -252,10 +272,13 @@ def test_a_student_of_colour_goes_on_with_depth_alone(data, tmp_path):
     assert manifest['counts']['train'] == 15
     run(arguments(data, tmp_path / 's', tmp_path / 'p', '--ptq', 'true'))
     run(arguments(data, tmp_path / 's', tmp_path / 'q', '--ptq', 'true', '--modalities', 'depth'))
-    kept = [load_quantized(tmp_path / name / 'student.safetensors') for name in 'opq']
-    of_run, of_colour, of_depth = (activation_scales(student) for student in kept)
+    run(arguments(data, tmp_path / 's', tmp_path / 'b', '--ptq', 'true', '--modalities', 'depth',
+                  '--calibration-modalities', 'both'))
+    kept = [load_quantized(tmp_path / name / 'student.safetensors') for name in 'opqb']
+    of_run, of_colour, of_depth, of_both = (activation_scales(student) for student in kept)
     assert of_run == of_depth
     assert of_run != of_colour
+    assert of_both not in (of_colour, of_depth)
     assert read_manifest(tmp_path / 'p', 'contrast')['modalities'] == 'rgb'
 
 

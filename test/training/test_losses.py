@@ -24,11 +24,11 @@ def random_rows(seed, count, dim=6):
     return rows, torch.randint(3, (count,), generator=generator)
 
 
-def looped_triplets(features, labels, margin, negatives, anchors):
+def looped_triplets(features, labels, margin, negatives):
     """Compute loss and share anchor by anchor."""
     features, labels = features.numpy(), labels.numpy()
     losses = []
-    for anchor in range(anchors):
+    for anchor in range(len(features)):
         distance = [float(np.linalg.norm(features[anchor] - other)) for other in features]
         alike = [i for i in range(len(features)) if labels[i] == labels[anchor] and i != anchor]
         if not alike:
@@ -39,22 +39,21 @@ def looped_triplets(features, labels, margin, negatives, anchors):
             if labels[i] != labels[anchor] and nearest < distance[i] < nearest + margin)
         if semi_hard:
             losses.append(np.mean([nearest - far + margin for far in semi_hard[:negatives]]))
-    return (float(np.mean(losses)) if losses else 0.0), len(losses) / anchors
+    return (float(np.mean(losses)) if losses else 0.0), len(losses) / len(features)
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     seed=strategies.integers(0, 10_000), count=strategies.integers(1, 24),
     margin=strategies.sampled_from([0.05, 0.3, 2.0]), negatives=strategies.integers(1, 5),
-    share=strategies.floats(0.01, 1), twins=strategies.booleans())
-def test_triplets_are_those_of_a_plain_loop(seed, count, margin, negatives, share, twins):
+    twins=strategies.booleans())
+def test_triplets_are_those_of_a_plain_loop(seed, count, margin, negatives, twins):
     features, labels = random_rows(seed, count)
     if twins:
         features[count // 2:] = features[0]
-    anchors = max(1, round(share * count))
     features.requires_grad_()
-    found = semi_hard_triplets(features, labels, margin, negatives, anchors)
-    loss, usable = looped_triplets(features.detach(), labels, margin, negatives, anchors)
+    found = semi_hard_triplets(features, labels, margin, negatives)
+    loss, usable = looped_triplets(features.detach(), labels, margin, negatives)
     assert found.loss.item() == pytest.approx(loss, abs=1e-9)
     assert found.share.item() == pytest.approx(usable)
     found.loss.backward()
@@ -84,26 +83,6 @@ def test_without_a_triplet_the_loss_is_zero_with_a_gradient_of_zero(degrees, lab
     assert features.grad.abs().sum() == 0
 
 
-def test_fewer_semi_hard_negatives_than_asked_for_are_averaged():
-    features = on_a_circle(0, 10, 20, 90)
-    found = semi_hard_triplets(features, torch.tensor([0, 0, 1, 1]), negatives=3, anchors=1)
-    assert found.share.item() == 1
-    chord = [2 * np.sin(np.deg2rad(angle) / 2) for angle in (10, 20)]
-    assert found.loss.item() == pytest.approx(chord[0] - chord[1] + 0.3, abs=1e-6)
-
-
-def test_rows_that_are_no_anchors_serve_as_positives_and_negatives():
-    features, labels = random_rows(3, 20)
-    whole = semi_hard_triplets(features, labels)
-    parts = [
-        semi_hard_triplets(features.roll(-start, 0), labels.roll(-start, 0), anchors=10)
-        for start in (0, 10)]
-    usable = sum(part.share * 10 for part in parts)
-    joined = sum(part.loss * part.share * 10 for part in parts) / usable
-    assert joined.item() == pytest.approx(whole.loss.item())
-    assert (usable / 20).item() == pytest.approx(whole.share.item())
-
-
 def test_equal_rows_have_finite_gradients_in_single_precision():
     features = torch.ones(8, 4)
     features[:4, 0] = 1.0001
@@ -114,10 +93,10 @@ def test_equal_rows_have_finite_gradients_in_single_precision():
 
 def test_triplets_pull_the_positive_and_push_the_negative():
     features = on_a_circle(0, 10, 15)
-    before = semi_hard_triplets(features, torch.tensor([0, 0, 1]), anchors=1).loss
+    before = semi_hard_triplets(features, torch.tensor([0, 0, 1])).loss
     before.backward()
     moved = unit((features - 0.01 * features.grad).detach())
-    assert semi_hard_triplets(moved, torch.tensor([0, 0, 1]), anchors=1).loss < before
+    assert semi_hard_triplets(moved, torch.tensor([0, 0, 1])).loss < before
 
 
 def test_distillation_is_the_mean_distance_and_zero_for_no_rows():

@@ -28,6 +28,7 @@ from edgevl_training.training_data import (  # noqa: E402
     batches_of,
     BatchPlan,
     CuratedSplit,
+    UNSURE,
 )
 from support.curated_folder import make_curated  # noqa: E402
 
@@ -98,6 +99,23 @@ def test_validation_gives_each_pair_once_whole_and_as_the_robot_sees_it(data):
             wanted = model_input(SPEC, frame, (Modality.RGB, Modality.DEPTH))
             np.testing.assert_array_equal(rgb, wanted[0])
             np.testing.assert_array_equal(depth, wanted[1])
+
+
+def test_only_confident_pairs_keep_their_labels(tmp_path):
+    colors, _ = pictures_of(8)
+    confidences = [0.2, 0.9, 0.4, 0.8, 0.5, 0.6, 0.7, 0.3]
+    folder = make_curated(
+        tmp_path / 'curated', colors, np.eye(8), splits=['train'] * 8, rows_per_shard=3,
+        labels=list('abababab'), confidences=confidences)
+    split = CuratedSplit(folder, 'train')
+    split.keep_labels(1.0)
+    assert split.labels.tolist() == [0, 1] * 4
+    split.keep_labels(0.5)
+    kept = [of >= 0.6 for of in confidences]
+    assert (split.labels != UNSURE).tolist() == kept
+    assert split.labels[kept].tolist() == [1, 1, 1, 0]
+    [batch] = batches_of(split, SPEC, BatchPlan(8))
+    assert batch.labels.tolist() == split.labels.tolist()
 
 
 def test_an_epoch_shuffles_anew_and_drops_the_incomplete_end(train):
