@@ -19,6 +19,7 @@ from typing import Any
 
 from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.vocabulary import Vocabulary
+from edgevl_training.curation.centering import mean_embedding
 from edgevl_training.curation.columns import PairColumns, read_columns
 from edgevl_training.curation.recipe import CurateRecipe
 from edgevl_training.curation.report import write_report
@@ -121,11 +122,19 @@ def _curate(
         inputs.pairs, inputs.taught, inputs.identity['teacher']['dim'], recipe.agree_seconds
     )
     total = sum(shard.rows for shard in inputs.pairs[1])
-    with progress('judging', total, 'pairs') as bar:
-        columns = read_columns(
-            inputs.pairs, taught, superset.embeddings, superset.logit_scale, bar.advance
-        )
+
+    def judged(what: str) -> PairColumns:
+        with progress(what, total, 'pairs') as bar:
+            return read_columns(
+                inputs.pairs, taught, superset.embeddings, superset.logit_scale, bar.advance
+            )
+
+    columns = judged('judging')
     splits = split_pairs(columns.bag, columns.stamp_ns, recipe.split_rules)
+    if recipe.center:
+        train = splits.split == SPLITS.index('train')
+        taught.take_off(recipe.center * mean_embedding(taught, columns.starts, train))
+        columns = judged('judging without what all share')
     selection = select(columns, splits, recipe.selection_rules)
     with progress('writing', total, 'pairs') as bar:
         shards = write_kept(

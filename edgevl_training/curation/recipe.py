@@ -43,6 +43,11 @@ class CurateRecipe(Recipe):
         'most so many seconds apart, which show one place; images of a folder count as one a '
         'second in the order of their names; 0 takes every pair by itself, as published',
     )
+    center: _Share = Field(
+        0.0, description='share of the mean embedding of the training pairs that is taken off '
+        "all of the teacher's embeddings, so that those of different places are less alike; 0 "
+        'takes them as they are, as published',
+    )
     tau: _Share | None = Field(
         None, description=f'least confidence to keep a pair, 0 to 1 (default: {DEFAULT_TAU})'
     )

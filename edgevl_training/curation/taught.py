@@ -49,7 +49,11 @@ class _Moments:
 
 
 class Taught:
-    """The output of ``teach``, beside the pairs of ``extract`` that it belongs to."""
+    """
+    The output of ``teach``, beside the pairs of ``extract`` that it belongs to.
+
+    ``dim`` is the number of dimensions of the teacher, D.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,6 @@ class Taught:
         """
         Name both folders and their shards.
 
-        :param dim: dimensions of the teacher, D.
         :param window_s: average over pairs of the same recording that are at most so many seconds
             away; 0 takes every embedding as it is. No more than the shard before and the one
             after is looked at.
@@ -69,7 +72,8 @@ class Taught:
         """
         _check_shards(pairs, taught)
         self._pairs, self._taught = pairs, taught
-        self._dim, self._window_ns = dim, round(window_s * 1e9)
+        self._taken_off: NDArray[np.float32] | None = None
+        self.dim, self._window_ns = dim, round(window_s * 1e9)
         # A shard is asked for by itself and by its neighbours.
         self._read = lru_cache(maxsize=4)(self._read_uncached)
 
@@ -79,6 +83,18 @@ class Taught:
 
         :raises DatasetError: when they do not belong to the pairs row for row, naming the place.
         """
+        rows = self._agreed(number)
+        if self._taken_off is None:
+            return rows
+        rest = np.where(rows.present[:, np.newaxis], rows.embeddings - self._taken_off, 0)
+        norms = np.linalg.norm(rest, axis=1, keepdims=True)
+        return TaughtRows((rest / np.maximum(norms, 1e-6)).astype(np.float32), rows.present)
+
+    def take_off(self, part: NDArray[np.float32]) -> None:
+        """Take a part (D,) off every embedding from now on; rows are scaled to length one."""
+        self._taken_off = part
+
+    def _agreed(self, number: int) -> TaughtRows:
         own, _ = self._read(number)
         if not self._window_ns:
             return own
@@ -107,15 +123,15 @@ class Taught:
 
     def _unpacked(self, path: Path, column: pa.ChunkedArray) -> TaughtRows:
         sizes = pc.unique(pc.list_value_length(column.drop_null())).to_pylist()
-        if sizes not in ([], [self._dim]):
+        if sizes not in ([], [self.dim]):
             raise DatasetError(
-                f'{path}: expected embeddings of {self._dim} dimensions as its manifest says, '
+                f'{path}: expected embeddings of {self.dim} dimensions as its manifest says, '
                 f'found {sizes}'
             )
         present = column.is_valid().to_numpy().astype(bool)
-        embeddings = np.zeros((len(present), self._dim), np.float32)
+        embeddings = np.zeros((len(present), self.dim), np.float32)
         flat = column.drop_null().combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        embeddings[present] = flat.reshape(-1, self._dim)
+        embeddings[present] = flat.reshape(-1, self.dim)
         _check_norms(path, embeddings[present], np.flatnonzero(present))
         return TaughtRows(embeddings, present)
 

@@ -179,6 +179,26 @@ def test_from_pairs_to_a_curated_set(finished, conse, pairs, embeddings):
 
 
 @pytest.mark.usefixtures('teacher')
+def test_what_training_pairs_share_is_taken_off(finished, conse, embeddings, command):
+    """Labels and targets are those of embeddings without a part of the training pairs' mean."""
+    assert main([*command, '--center', '0.4']) == 0
+    out = out_of(command)
+    decisions, before = (
+        pq.read_table(of / 'decisions.parquet') for of in (out, out_of(finished)))
+    assert decisions['split'].equals(before['split'])
+    rows = np.array(embeddings[:-1], np.float32)
+    split = np.array(decisions['split'].to_pylist()[:-1])
+    centered = rows - 0.4 * rows[split == 'train'].mean(0)
+    centered /= np.linalg.norm(centered, axis=1, keepdims=True)
+    judged = judge(centered, conse.embed_texts(list(PHRASES)), conse.logit_scale)
+    assert decisions['pseudo_label'].to_pylist()[:-1] == [PHRASES[one] for one in judged.label]
+    written = np.array(table_of(out)['teacher_embedding'].to_pylist(), np.float32)
+    kept = np.array(decisions['kept'].to_pylist()[:-1])
+    assert np.allclose(written, centered[kept], atol=1e-3)
+    assert not np.allclose(written, rows[kept], atol=1e-2)
+
+
+@pytest.mark.usefixtures('teacher')
 def test_the_split_does_not_depend_on_tau(finished, command):
     """The same pair has the same split whatever is kept."""
     assert main([*command[:-1], '0.1', '--near-duplicates', '9']) == 0
