@@ -92,12 +92,14 @@ def _product(
         return step('Reshape', [source, stored.name], name)
 
     nodes = [
-        shaped(conv.input[0], [-1, channels, rows, kernel, columns, kernel], f'{output}.cut'),
-        step('Transpose', [f'{output}.cut'], f'{output}.sorted', perm=[0, 2, 4, 1, 3, 5]),
+        # Channels last: whole rows of a patch are moved then, and maps of transformers lie so.
+        step('Transpose', [conv.input[0]], f'{output}.last', perm=[0, 2, 3, 1]),
+        shaped(f'{output}.last', [-1, rows, kernel, columns, kernel * channels], f'{output}.cut'),
+        step('Transpose', [f'{output}.cut'], f'{output}.sorted', perm=[0, 1, 3, 2, 4]),
         shaped(f'{output}.sorted', [-1, rows * columns, size], patches),
         # The weight stays stored as it is, so that both placements hold the same bytes.
-        shaped(weight, [channels_out, size], f'{weight}.rows'),
-        step('Transpose', [f'{weight}.rows'], f'{weight}.columns', perm=[1, 0]),
+        step('Transpose', [weight], f'{weight}.sorted', perm=[2, 3, 1, 0]),
+        shaped(f'{weight}.sorted', [size, channels_out], f'{weight}.columns'),
         step('MatMul', [patches, f'{weight}.columns'], f'{output}.product'),
     ]
     last = f'{output}.product'

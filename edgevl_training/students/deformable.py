@@ -90,7 +90,9 @@ class DeformableAttention(nn.Module):
         rows = rows.reshape(-1, self.groups, pixels * side, 2 * side - 1)
         read = (rows @ table).reshape(-1, side * heads, 2 * side - 1)
         read = read @ columns.reshape(-1, side, 2 * side - 1).transpose(1, 2)
-        read = read.reshape(-1, pixels, side, heads, side).permute(0, 3, 2, 4, 1)
+        # In two steps: runtimes turn a matrix, and exchange whole rows, much faster than numbers.
+        read = read.reshape(-1, pixels, heads * pixels).transpose(1, 2)
+        read = read.reshape(-1, side, heads, side * pixels).transpose(1, 2)
         return read.reshape(-1, self.heads.count, pixels, pixels)
 
     def _weights(self, places: torch.Tensor) -> torch.Tensor:
