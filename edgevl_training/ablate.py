@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgevl_ros.core.files import sha256_of
+from edgevl_training.ablation.earlier import read_earlier, set_aside
 from edgevl_training.ablation.experiments import RowName, ROWS
 from edgevl_training.ablation.measure import measure_rows, Measured
 from edgevl_training.ablation.sources import Sources
@@ -32,12 +33,10 @@ from edgevl_training.output import (
 from edgevl_training.recipe import parse, Recipe, several_options
 from edgevl_training.training_data import second_modality
 from pydantic import Field, model_validator
-import yaml
 
 TABLES, CHART = 'tables', 'top1.png'
 _RECIPE = 'recipe.yaml'
 _VERBS_OF = {'pairs': 'extract', 'taught': 'teach', 'curated': 'curate'}
-_CONFIGURED = ('distill', 'contrast', 'evaluate')
 
 
 class AblateRecipe(Recipe):
@@ -61,7 +60,8 @@ class AblateRecipe(Recipe):
         None, description='output folder of edgevl curate (default: that in --work)'
     )
     rows: tuple[RowName, ...] = Field(
-        tuple(ROWS), min_length=1, description='which rows; more can follow later'
+        tuple(ROWS), min_length=1, description='which rows; more can follow later, and '
+        'join those that are in the tables'
     )
     seeds: tuple[int, ...] = Field(
         (), description="seeds to train with, each row with each (default: the recipe's own)"
@@ -72,9 +72,11 @@ class AblateRecipe(Recipe):
     )
     vocabulary: tuple[str, ...] = Field(
         (), description='the phrases to choose among, as for edgevl evaluate (default: labels of '
-        'the data set)',
+        'the data set, else the pseudo-labels of its pairs)',
     )
-    device: Literal['auto', 'cpu', 'cuda'] = Field('auto', description='where to train')
+    device: Literal['auto', 'cpu', 'cuda'] | None = Field(
+        None, description='where to train, and where teachers run (default: as the recipe says)'
+    )
 
     @model_validator(mode='after')
     def _has_sources(self) -> AblateRecipe:
@@ -100,30 +102,44 @@ def run(arguments: list[str]) -> int:
     arguments, config = _with_recipe_found(arguments)
     recipe = parse(AblateRecipe, 'ablate', arguments, list(VERBS))
     config = config or _recipe_of_work(recipe.work)
-    sections = _sections(config)
+    folders = recipe.folders
+    sources = Sources(
+        folders['pairs'], folders['taught'], folders['curated'], config, recipe.work,
+        recipe.device, recipe.vocabulary,
+    )
     purpose = {
         **{name: {'manifest_sha256': _identity(folder, _VERBS_OF[name])}
-           for name, folder in recipe.folders.items()},
-        'sections': sections,
-        'vocabulary': list(recipe.vocabulary),
+           for name, folder in folders.items()},
+        'recipes': sources.recipes(),
     }
+    sources = sources.settled()
     with OutputFolder(recipe.out, 'ablate', purpose) as output:
-        sources = Sources(
-            **recipe.folders, config=config, work=recipe.work, device=recipe.device,
-            vocabulary=recipe.vocabulary,
-        )
-        seeds = tuple(dict.fromkeys(recipe.seeds)) or (sources.seed,)
-        names = [name for name in ROWS if name in recipe.rows]
-        measured = measure_rows(names, sources, seeds, recipe.out, recipe.small_teacher)
-        ablation = Ablation(
-            measured.lines, seeds, _second_of(recipe),
-            _how(measured, seeds, sources.evaluation.split),
-        )
+        ablation, failed = _ablate(recipe, sources)
+        set_aside(recipe.out, TABLES, sources.measure)
         _write(recipe.out, ablation)
         # More rows and seeds may follow: this tells what lies there now.
-        output.finish({'rows': names, 'seeds': list(seeds), 'missing': ablation.missing})
+        output.finish({
+            'rows': [line.name for line in ablation.lines], 'seeds': list(ablation.seeds),
+            'missing': ablation.missing,
+        })
     print(f'\n{markdown(ablation)}\nwritten to {recipe.out / TABLES}.md, .csv, .json and .html')
-    return int(any(line.problem and not line.optional for line in ablation.lines))
+    return int(failed)
+
+
+def _ablate(recipe: AblateRecipe, sources: Sources) -> tuple[Ablation, bool]:
+    """Measure what is asked for, and join it to what lies there; tell whether a row failed."""
+    earlier = read_earlier(recipe.out / f'{TABLES}.json', sources.measure)
+    seeds = tuple(dict.fromkeys(recipe.seeds)) or (sources.seed,)
+    names = [name for name in ROWS if name in recipe.rows]
+    measured = measure_rows(names, sources, seeds, recipe.out, recipe.small_teacher)
+    lines = earlier.joined(measured.lines)
+    found = {seed for line in lines for seed in line.asked if seed is not None}
+    how = _how(measured, sources.evaluation.split) or earlier.measured
+    ablation = Ablation(
+        lines, tuple(sorted(found)), _second_of(recipe), how or 'Nothing could be measured.',
+        sources.measure,
+    )
+    return ablation, any(line.problem and not line.optional for line in measured.lines)
 
 
 def _with_recipe_found(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
@@ -153,12 +169,6 @@ def _recipe_of_work(work: Path | None) -> Path | None:
     return work / _RECIPE
 
 
-def _sections(config: Path | None) -> dict[str, Any]:
-    """Read what decides the results of students; `parse` has seen that it is a recipe."""
-    content = yaml.safe_load(config.read_text(encoding='utf-8')) if config is not None else {}
-    return {verb: content[verb] for verb in _CONFIGURED if content.get(verb)}
-
-
 def _identity(folder: Path, verb: str) -> str:
     read_manifest(folder, verb)
     return sha256_of(folder / MANIFEST)
@@ -168,29 +178,26 @@ def _second_of(recipe: AblateRecipe) -> str:
     return second_modality(read_manifest(recipe.folders['pairs'], 'extract')).name
 
 
-def _how(measured: Measured, seeds: Sequence[int], split: str) -> str:
-    """Say how the numbers were measured."""
+def _how(measured: Measured, split: str) -> str:
+    """Say how the numbers were measured; nothing where none were."""
     if measured.how is None:
-        return 'Nothing could be measured.'
+        return ''
     how: Mapping[str, Any] = measured.how
-    border = how['counts']['near_split_border']
+    counts = how['counts']
     said = [
         f'All {how["pairs"]} pairs of the {split} split, confident or not, among '
         f'{len(how["vocabulary"])} phrases; students in ONNX Runtime on a CPU, one picture at a '
-        'time, from the file that is deployed; latency in turns.',
+        'time, from the file that is deployed; latency in turns, of the rows of one run. Where '
+        'several seeds were trained: mean \u00b1 sample standard deviation.',
         'The labels of the data set do nothing but measure.' if how['truth'] else
         f'These pairs have no labels: the numbers are agreement with {how["reference"]}.',
     ]
-    if border:
-        said.append(
-            f'{border} more are left out: they are near a border of the split, and training saw '
-            'the same moments.'
-        )
-    if len(seeds) > 1:
-        said.append(
-            'Mean \u00b1 sample standard deviation over the seeds '
-            f'{", ".join(map(str, seeds))}.'
-        )
+    for key, why in (
+        ('near_split_border', 'near a border of the split, and training saw the same moments'),
+        ('near_duplicates_of_training', 'nearly the same as a picture that training saw'),
+    ):
+        if counts[key]:
+            said.append(f'{counts[key]} more are left out: {why}.')
     return ' '.join(said)
 
 

@@ -17,7 +17,13 @@ import tempfile
 import time
 
 from edgevl_training.adaptation.check import check
-from edgevl_training.adaptation.options import Sections, sections_of, with_recipe_found
+from edgevl_training.adaptation.moments import without_labels
+from edgevl_training.adaptation.options import (
+    Sections,
+    sections_of,
+    settings_of,
+    with_recipe_found,
+)
 from edgevl_training.adaptation.plan import commands_of, plan_of
 from edgevl_training.adaptation.recipe import AdaptRecipe
 from edgevl_training.adaptation.run_step import run_step
@@ -25,7 +31,6 @@ from edgevl_training.adaptation.steps import first_steps, last_steps, Step, VERB
 from edgevl_training.errors import DatasetError
 from edgevl_training.output import MANIFEST, read_manifest, write_text
 from edgevl_training.pack import launch_command
-from edgevl_training.packing.words import curated_labels, superset_of
 from edgevl_training.recipe import parse
 import yaml
 
@@ -38,7 +43,9 @@ def run(arguments: list[str]) -> int:
 
     arguments, config = with_recipe_found(arguments)
     recipe = parse(AdaptRecipe, 'adapt', arguments, list(MODULES))
-    sections = sections_of(config, recipe, VERBS)
+    sections, notice = sections_of(config, recipe, VERBS), ''
+    if 'curate.agree_seconds' not in settings_of(recipe):
+        sections, notice = without_labels(sections)
     steps = _expected(recipe, sections)
     with tempfile.TemporaryDirectory(prefix='edgevl-adapt-') as folder:
         file = Path(folder, _RECIPE)
@@ -46,7 +53,8 @@ def run(arguments: list[str]) -> int:
         check(recipe, sections, steps, file, config)
         if int(os.environ.get('WORLD_SIZE', '1')) > 1:
             return _refuse_processes(recipe, steps, file)
-        print(plan_of(steps, config, recipe.work_folder), flush=True)
+        plan = plan_of(steps, config, recipe.work_folder)
+        print(*filter(None, (plan, notice)), sep='\n', flush=True)
         started_s = time.monotonic()
         if status := _adapt(recipe, sections, file):
             return status
@@ -78,8 +86,10 @@ def _refuse_processes(recipe: AdaptRecipe, steps: list[Step], file: Path) -> int
 
 def _expected(recipe: AdaptRecipe, sections: Sections) -> list[Step]:
     """List the steps, before the pairs are split and it is known what is held out."""
-    split = sections['curate'].get('split') or [1]
-    held_out = float(split[-1]) > 0
+    try:
+        held_out = float((sections['curate'].get('split') or [1])[-1]) > 0
+    except (TypeError, ValueError, KeyError):
+        held_out = True  # `check` lets curate say what is wrong
     return [*first_steps(recipe), *last_steps(recipe, sections, held_out)]
 
 
@@ -100,27 +110,20 @@ def _adapt(recipe: AdaptRecipe, sections: Sections, file: Path) -> int:
 
 
 def _measurable(recipe: AdaptRecipe, sections: Sections) -> tuple[bool, tuple[str, ...]]:
-    """
-    Tell whether any pair is held out to measure with, and among which words to choose.
-
-    None are given where the data set has labels, for these are the words then.
-    """
+    """Tell whether any pair is held out to measure with, and among which words to choose."""
+    from edgevl_training.evaluation.choice_of_words import words_for
     from edgevl_training.evaluation.pairs import select_pairs
-    from edgevl_training.evaluation.words import phrase_of
 
-    work = recipe.work_folder
+    pairs, curated = recipe.work_folder / 'pairs', recipe.work_folder / 'curated'
+    asked = sections['evaluate']
     try:
-        pairs = select_pairs(work / 'pairs', work / 'curated', 'test')
+        held_out = select_pairs(pairs, curated, asked.get('split') or 'test')
     except DatasetError as error:
         print(f'nothing will be measured: {error}', file=sys.stderr)
         return False, ()
-    known = {phrase_of(label) for label in pairs.truth if label}
-    if len(known) > 1 or sections['evaluate'].get('vocabulary'):
-        return True, ()
-    words = recipe.vocabulary if len(recipe.vocabulary) > 1 else curated_labels(work / 'curated')
-    if len(words) < 2:
-        words = superset_of(work / 'curated')
-    return True, tuple(dict.fromkeys([*words, *known]))
+    return True, () if asked.get('vocabulary') else words_for(
+        held_out, curated, recipe.vocabulary
+    )
 
 
 def _goes_on_without_test_pairs(step: Step) -> bool:

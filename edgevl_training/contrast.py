@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 _CALIBRATION_BATCH = 16
 # What calibrating alone depends on: training may be asked otherwise without changing it.
 _OF_CALIBRATION = {
-    'ptq', 'modalities', 'weight_bits', 'calibration', 'calibration_pairs', 'seed',
+    'ptq', 'modalities', 'weight_bits', 'calibration', 'calibration_pairs',
+    'calibration_modalities', 'seed',
 }
 
 
@@ -75,6 +76,10 @@ class _Int8Options(Recipe):
     )
     margin: float = Field(0.3, gt=0, le=2, description='of the triplets, in Euclidean distance')
     negatives: int = Field(3, ge=1, le=1000, description='most semi-hard negatives of an anchor')
+    triplet_fraction: float = Field(
+        1.0, gt=0, le=1, description='share of the training pairs that the triplets are made of, '
+        "those with the teacher's most confident pseudo-labels; the others are distilled only",
+    )
     distillation_weight: float | None = Field(
         None, gt=0, le=1000,
         description="of the distillation beside the triplets' 1 (default: 1 / sqrt(D), D the "
@@ -91,6 +96,9 @@ class _Int8Options(Recipe):
     )
     calibration_pairs: int = Field(
         256, ge=1, le=1_000_000, description='training pairs to calibrate with, at random'
+    )
+    calibration_modalities: ModalityNames | None = Field(
+        None, description='what to calibrate on (default: what is trained on)'
     )
     activation_scales: Literal['fixed', 'learned'] = Field(
         'fixed', description='how calibrated scales of activations go on: as they are, or trained '
@@ -136,6 +144,9 @@ def run(arguments: list[str]) -> int:
 
 def purpose_of(recipe: ContrastRecipe) -> dict[str, Any]:
     """Give all that decides the result, as the manifest will hold it."""
+    if recipe.modalities == _learned(recipe):
+        # To name what is taken anyhow asks for nothing else.
+        recipe = recipe.model_copy(update={'modalities': None})
     return {
         # The folders may be moved; what they hold is in their manifests.
         'recipe': recipe.model_dump(
@@ -185,6 +196,7 @@ def _contrast(recipe: ContrastRecipe, accelerator: Accelerator) -> dict[str, Any
             f'the epoch by, on {accelerator.num_processes} x {accelerator.device.type}',
             flush=True,
         )
+    train.keep_labels(recipe.triplet_fraction)
     objective = _objective(recipe, modalities, train.dim)
     trainer = Trainer(
         accelerator, student, objective, objective.weights, spec, training, recipe.out, choice
@@ -204,8 +216,12 @@ def _contrast(recipe: ContrastRecipe, accelerator: Accelerator) -> dict[str, Any
 
 
 def _modalities(recipe: ContrastRecipe) -> str:
-    stage1 = read_manifest(recipe.student, 'distill')['recipe']
-    return recipe.modalities or stage1['modalities']
+    return recipe.modalities or _learned(recipe)
+
+
+def _learned(recipe: ContrastRecipe) -> str:
+    """Give what the student was distilled on."""
+    return str(read_manifest(recipe.student, 'distill')['recipe']['modalities'])
 
 
 def _objective(
@@ -241,16 +257,20 @@ def _quantized(
 def _calibration_pictures(
     recipe: ContrastRecipe, train: CuratedSplit, spec: PreprocessSpec, training: Training
 ) -> Iterator[Tensor]:
-    """Give whole pictures of both modalities of random training pairs, in batches."""
-    from edgevl_training.training_data import batches_of, BatchPlan
+    """Give whole pictures of random training pairs, in batches."""
+    from edgevl_training.training_data import batches_of, BatchPlan, CuratedSplit
     import numpy as np
     import torch
 
+    modalities = training.modalities
+    if recipe.calibration_modalities is not None:
+        modalities = MODALITIES[recipe.calibration_modalities]
+        train = CuratedSplit(recipe.data, 'train', modalities)
     size = min(_CALIBRATION_BATCH, recipe.calibration_pairs, len(train))
     # Crops of all of a picture: only the order is random.
-    plan = BatchPlan(size, recipe.seed, 1.0, training.modalities, threads=training.threads)
+    plan = BatchPlan(size, recipe.seed, 1.0, modalities, threads=training.threads)
     for batch in islice(batches_of(train, spec, plan), -(-recipe.calibration_pairs // size)):
-        parts = [batch.rgb] if Modality.RGB in training.modalities else []
+        parts = [batch.rgb] if Modality.RGB in modalities else []
         yield torch.from_numpy(np.concatenate([*parts, batch.depth[batch.has_depth]]))
 
 

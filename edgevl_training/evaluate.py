@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from edgevl_ros.core.preprocess import DepthSpec
+from edgevl_training.errors import RecipeError
 from edgevl_training.evaluation.embeddings import embed_pairs, EmbeddingFiles
 from edgevl_training.evaluation.latency import measure_latency
 from edgevl_training.evaluation.metrics import metrics_of, write_predictions, write_skipped
@@ -30,7 +31,7 @@ from edgevl_training.evaluation.runners import (
     TeacherRunner,
 )
 from edgevl_training.evaluation.summary import summarise
-from edgevl_training.evaluation.task import open_task, purpose_of, Task
+from edgevl_training.evaluation.task import open_task, purpose_of, RunTeacher, Task
 from edgevl_training.evaluation.words import check_fits, embed_words
 from edgevl_training.output import OutputFolder, write_json
 from edgevl_training.progress import progress
@@ -63,6 +64,7 @@ def _evaluate(task: Task) -> dict[str, Any]:
         task.vocabulary, _wanted_teachers(task),
         {one.choice.id: one.load for one in task.teachers.values()},
         task.students, lambda name: open_teacher(name, task.recipe.device),
+        task.templates,
     )
     for student in task.students:
         check_fits(student, words[student.teacher])
@@ -108,11 +110,17 @@ def _teacher_runners(task: Task) -> list[Runner]:
 
 
 def _range_of(task: Task) -> DepthSpec:
-    """Show teachers the range of the second modality that the students look at."""
-    if task.students:
-        return task.students[-1].preprocess.depth
+    """Show teachers the range of the second modality that is asked for, or students look at."""
     near, far = _DEPTH_RANGE_M if task.pairs.modality.name == 'depth' else (0.0, 1.0)
-    return DepthSpec(near, far, missing=0.0, mean=0.5, std=0.5)
+    if task.students:
+        of_student = task.students[-1].preprocess.depth
+        near, far = of_student.near_m, of_student.far_m
+    asked = task.recipe.near, task.recipe.far
+    near, far = (old if new is None else new for new, old in zip(asked, (near, far)))
+    try:
+        return DepthSpec(near, far, missing=0.0, mean=0.5, std=0.5)
+    except ValueError as error:
+        raise RecipeError(f'--near, --far: {error}') from error
 
 
 def _results(task: Task) -> list[Result]:
@@ -121,6 +129,7 @@ def _results(task: Task) -> list[Result]:
     teachers = [
         Result(name, id_, True, {
             'kind': 'teacher', 'teacher': id_, 'precision': precisions.get(name),
+            'parameters': _parameters_of(task.teachers.get(name)),
         })
         for name, id_ in task.teacher_ids.items()
     ]
@@ -132,6 +141,14 @@ def _results(task: Task) -> list[Result]:
         }, size_bytes=student.size_bytes)
         for student in task.students
     )]
+
+
+def _parameters_of(run: RunTeacher | None) -> int | None:
+    """Count the numbers of the image encoder of a teacher that is run."""
+    encoder = None if run is None else getattr(run.teacher, 'image_encoder', None)
+    if encoder is None:
+        return None
+    return sum(numbers.numel() for numbers in encoder.parameters())
 
 
 def _write(task: Task, evaluated: Evaluated) -> dict[str, Any]:

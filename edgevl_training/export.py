@@ -141,10 +141,9 @@ def _data_of(recipe: ExportRecipe, manifest: dict[str, Any]) -> Path:
 def _export(recipe: ExportRecipe, manifest: dict[str, Any], data: Path) -> dict[str, Any]:
     """Write everything but the manifest; give what belongs into that."""
     from edgevl_training.exporting.lineage import lineage_of
+    from edgevl_training.exporting.threads import torch_threads
     from edgevl_training.training_data import CuratedSplit
-    import torch
 
-    torch.set_num_threads(recipe.threads)
     int8 = manifest['verb'] == 'contrast'
     names = manifest['modalities'] if int8 else manifest['recipe']['modalities']
     split = CuratedSplit(data, 'validation', MODALITIES[names])
@@ -153,10 +152,11 @@ def _export(recipe: ExportRecipe, manifest: dict[str, Any], data: Path) -> dict[
         f'{student.name}, {parameters_of(student) / 1e6:.1f} million parameters, '
         f'{student.image_size} px: writing {"INT8" if int8 else "FP32"} graphs', flush=True,
     )
-    exported = _write_graphs(recipe, student, int8)
     text = (recipe.student / PREPROCESS).read_text(encoding='utf-8')
     write_text(recipe.out / PREPROCESS, text)
-    parity = _prove(recipe, exported, split, text, MODALITIES[names])
+    with torch_threads(recipe.threads):
+        exported = _write_graphs(recipe, student, int8)
+        parity = _prove(recipe, exported, split, text, MODALITIES[names])
     files = [*exported, PREPROCESS, PARITY, PARITY_CHART]
     return {
         **{key: manifest[key] for key in ('teacher', 'second_modality', 'student')},

@@ -20,7 +20,7 @@ class Experiment:
     One student, and how it differs from the recipe.
 
     ``options`` win over the recipe of the verb; names in braces stand for numbers of the recipes,
-    see `single_stage_budget`. ``base`` names the experiment whose student stage 2 goes on from.
+    see `Sources.budgets`. ``base`` names the experiment whose student stage 2 goes on from.
     ``trained`` and ``exported`` are the folders of ``edgevl adapt`` that may hold it already.
     """
 
@@ -31,27 +31,40 @@ class Experiment:
     exported: str | None = None
 
 
-_DISTILLATION = ('--loss', 'distillation')
+_BOTH, _RGB, _DEPTH = (('--modalities', name) for name in ('both', 'rgb', 'depth'))
+_FIXED, _LEARNED = (('--activation-scales', name) for name in ('fixed', 'learned'))
+# What makes a row what it is comes from here, whatever else the recipe says.
+_CALIBRATED = ('--ptq', 'true', *_FIXED, *_BOTH)
+_DISTILLED = ('--ptq', 'false', '--loss', 'distillation')
+_CONTRASTED = ('--ptq', 'false', '--loss', 'both')
+
+
+def _budget(of: str) -> tuple[str, ...]:
+    """Give the options that say how long and how fast; see `Sources.budgets`."""
+    return (
+        '--epochs', f'{{{of}_epochs}}', '--learning-rate', f'{{{of}_learning_rate}}',
+        '--final-learning-rate', f'{{{of}_final_learning_rate}}',
+    )
+
 
 EXPERIMENTS = {
-    'stage1': Experiment('distill', trained='stage1', exported='exported_fp32'),
-    'ptq': Experiment('contrast', ('--ptq', 'true'), 'stage1', 'ptq', 'exported_ptq'),
-    'qat': Experiment('contrast', _DISTILLATION, 'stage1'),
-    'lsq': Experiment(
-        'contrast', (*_DISTILLATION, '--activation-scales', 'learned'), 'stage1'
+    'stage1': Experiment('distill', _BOTH, trained='stage1', exported='exported_fp32'),
+    'ptq': Experiment('contrast', _CALIBRATED, 'stage1', 'ptq', 'exported_ptq'),
+    'qat': Experiment('contrast', (*_DISTILLED, *_FIXED, *_BOTH), 'stage1'),
+    'lsq': Experiment('contrast', (*_DISTILLED, *_LEARNED, *_BOTH), 'stage1'),
+    'stage2': Experiment('contrast', (*_CONTRASTED, *_BOTH), 'stage1', 'stage2', 'exported'),
+    'initial': Experiment('distill', ('--epochs', '0', *_BOTH)),
+    # Scales of a network that knows nothing yet have to move with it.
+    'single_stage': Experiment(
+        'contrast', (*_CONTRASTED, *_LEARNED, *_BOTH, *_budget('single')), 'initial'
     ),
-    'stage2': Experiment('contrast', (), 'stage1', 'stage2', 'exported'),
-    'initial': Experiment('distill', ('--epochs', '0')),
-    # As many epochs as both stages have, as fast as stage 1: the weights are as raw as there.
-    'single_stage': Experiment('contrast', (
-        '--epochs', '{epochs}', '--learning-rate', '{learning_rate}',
-        '--final-learning-rate', '{final_learning_rate}',
-    ), 'initial'),
-    'rgb_stage1': Experiment('distill', ('--modalities', 'rgb')),
-    'depth_stage1': Experiment('distill', ('--modalities', 'depth')),
-    'rgb_only': Experiment('contrast', (), 'rgb_stage1'),
-    'depth_only': Experiment('contrast', (), 'depth_stage1'),
-    'cqd': Experiment('contrast', (*_DISTILLATION, '--modalities', 'depth'), 'rgb_stage1'),
+    'rgb_stage1': Experiment('distill', _RGB),
+    'depth_stage1': Experiment('distill', _DEPTH),
+    'rgb_only': Experiment('contrast', (*_CONTRASTED, *_RGB), 'rgb_stage1'),
+    'depth_only': Experiment('contrast', (*_CONTRASTED, *_DEPTH), 'depth_stage1'),
+    'cqd': Experiment('contrast', (
+        *_DISTILLED, *_FIXED, *_DEPTH, '--calibration-modalities', 'both', *_budget('stage1'),
+    ), 'rgb_stage1'),
 }
 
 
@@ -81,7 +94,10 @@ RowName = Literal[
 TABLES = {1: 'Methods', 2: 'What each part of EdgeVL is worth'}
 # In the order of the tables.
 ROWS: Mapping[RowName, Row] = {
-    'teacher': Row('FP32', {1: 'Teacher, zero-shot'}, 'the teacher as it is, on both modalities'),
+    'teacher': Row(
+        'FP32', {1: 'Teacher, zero-shot'}, 'the teacher as it is, on both modalities; size of '
+        'what embeds pictures, as numbers in memory',
+    ),
     'small_teacher': Row(
         'FP32', {1: 'Smaller teacher, zero-shot'}, 'a teacher nearer to the size of the student',
     ),
@@ -90,14 +106,16 @@ ROWS: Mapping[RowName, Row] = {
         'latency of one', {'rgb': 'rgb_stage1', 'depth': 'depth_stage1'},
     ),
     'cqd': Row(
-        'INT8', {1: 'CQD'}, 'a student of colour made INT8, then distilled for the second '
-        'modality', _both('cqd'),
+        'INT8', {1: 'CQD made INT8'}, 'compress, then distil: the colour student of stage 1, '
+        'calibrated on both modalities, then distilled with INT8 rounding for the second modality '
+        'alone, for the epochs and at the learning rates of stage 1; the row CQD of the paper is '
+        'FP32, so these are not its numbers', _both('cqd'),
     ),
     'stage1': Row('FP32', {2: 'Stage 1'}, 'distilled for both modalities', _both('stage1')),
     'ptq': Row('INT8', {2: '+ PTQ'}, 'stage 1, calibrated and not trained on', _both('ptq')),
     'qat': Row(
-        'INT8', {2: '+ QAT'}, 'stage 1, trained on with rounding: distillation only',
-        _both('qat'),
+        'INT8', {2: '+ QAT'}, 'stage 1, trained on with rounding: distillation only, '
+        'activation scales as calibrated', _both('qat'),
     ),
     'lsq': Row(
         'INT8', {2: '+ QAT, learned steps (LSQ)'}, 'QAT whose activation scales are trained; '
@@ -109,7 +127,9 @@ ROWS: Mapping[RowName, Row] = {
     ),
     'single_stage': Row(
         'INT8', {2: 'Single stage'}, 'the objective of stage 2 from the beginning, for the '
-        'epochs of both stages and at the learning rate of stage 1', _both('single_stage'),
+        'epochs of both stages and at the learning rate of stage 1; activation scales, calibrated '
+        'on a network that has learned nothing, are trained along (learned steps)',
+        _both('single_stage'),
     ),
     'rgb_only': Row(
         'INT8', {2: 'RGB only'}, 'both stages on colour alone', _both('rgb_only')

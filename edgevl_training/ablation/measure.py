@@ -6,19 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 from edgevl_training.ablation.experiments import RowName, ROWS
 from edgevl_training.ablation.scores import Line, MODALITIES, scores_of
+from edgevl_training.ablation.smaller import smaller_than
 from edgevl_training.ablation.sources import Sources
 from edgevl_training.ablation.students import evaluate, reason_of, Students
-from edgevl_training.errors import TeacherError
 from edgevl_training.output import read_manifest
 
-# The small teacher of the paper.
-CLIP_B = 'open_clip:ViT-B-16/laion2b_s34b_b88k'
+_BYTES = {'fp32': 4, 'fp16': 2, 'bf16': 2}
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,10 @@ def measure_rows(
 
 @dataclass
 class _Results:
-    """What was said of a row's students, one for each modality, by seed."""
+    """What was said of a row's students, one for each modality, by seed that was asked for."""
 
     name: RowName
+    asked: tuple[int | None, ...]
     by_seed: dict[int | None, list[Mapping[str, Any]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     optional: bool = False
@@ -69,18 +68,29 @@ class _Results:
         """Give the numbers; students in ``latencies`` were timed in turns."""
         row = ROWS[self.name]
         modalities = tuple(row.students) or MODALITIES
-        scores = {}
+        scores, precision = {}, row.precision
         for seed, found in self.by_seed.items():
             timed = [
-                {**metrics['result'], 'latency_ms': latencies.get(metrics['name'])}
+                {**_with_size(metrics['result']), 'latency_ms': latencies.get(metrics['name'])}
                 for metrics in found
             ]
             scores[seed] = scores_of(dict(zip(modalities, timed, strict=True)))
-        return Line(self.name, row, scores, '; '.join(self.problems), self.optional)
+            precision = str(timed[0].get('precision') or precision).upper()
+        return Line(
+            self.name, row, scores, '; '.join(self.problems), self.optional, self.asked, precision
+        )
+
+
+def _with_size(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a teacher, which is no file here, the bytes of its image encoder's numbers."""
+    numbers, size = result.get('parameters'), _BYTES.get(str(result.get('precision')))
+    if result.get('bytes') is not None or numbers is None or size is None:
+        return result
+    return {**result, 'bytes': numbers * size}
 
 
 def _line_of_students(name: RowName, students: Mapping[int, Students]) -> _Results:
-    results = _Results(name)
+    results = _Results(name, tuple(students))
     for seed, of_seed in students.items():
         try:
             results.by_seed[seed] = [
@@ -96,7 +106,7 @@ def _line_of_teacher(
 ) -> _Results:
     """Measure the teacher of these pairs, or a smaller one."""
     small = name == 'small_teacher'
-    results = _Results(name, optional=small and small_teacher is None)
+    results = _Results(name, (None,), optional=small and small_teacher is None)
     try:
         known = read_manifest(sources.taught, 'teach')['teacher']
         teacher = str(known.get('name', known['id']))
@@ -129,24 +139,3 @@ def _latencies(sources: Sources, exported: Mapping[str, Path]) -> dict[str, floa
     except Exception as error:
         print(f'latency: {reason_of(error)}', flush=True)
         return {}
-
-
-def smaller_than(teacher: str) -> str:
-    """
-    Name a smaller teacher of the same family.
-
-    :raises TeacherError: when there is none.
-    """
-    if teacher.startswith('conse'):
-        from edgevl_training.teachers.conse import CLASSIFIERS, DEFAULT_CLASSIFIER
-
-        classifier, (package, _) = next(iter(CLASSIFIERS.items()))
-        own = teacher.partition(':')[2] or DEFAULT_CLASSIFIER
-        if classifier not in own and importlib.util.find_spec(package) is not None:
-            return f'conse:{classifier}'
-    elif teacher.split('@')[0].removeprefix('open_clip:').partition('/')[0] != 'ViT-B-16':
-        return CLIP_B
-    raise TeacherError(
-        f'{teacher}: expected a smaller teacher of its family, found none; name another with '
-        '--small-teacher'
-    )

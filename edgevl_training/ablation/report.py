@@ -32,9 +32,8 @@ def report_page(ablation: Ablation, chart: bytes) -> str:
         (title.format(second=ablation.second), line.row.what)
         for line in ablation.lines for title in list(line.row.tables.values())[:1]
     ])]
-    if ablation.missing:
-        pieces += [page.heading('Without numbers'),
-                   page.table(('Row', 'Reason'), list(ablation.missing.items()))]
+    for heading, problems in ablation.failures.items():
+        pieces += [page.heading(heading), page.table(('Row', 'Reason'), list(problems.items()))]
     return page.page('Ablation', ablation.measured, pieces)
 
 
@@ -47,10 +46,13 @@ def draw_chart(ablation: Ablation) -> bytes:
     axes = drawing.add_subplot()
     at = np.arange(len(lines))
     for offset, (modality, colour) in zip((-0.5, 0.5), _COLOURS.items()):
-        values = [line.mean(f'{modality}_top1') or 0.0 for line, _ in lines]
-        errors = [line.deviation(f'{modality}_top1') or 0.0 for line, _ in lines]
+        means = [line.mean(f'{modality}_top1') for line, _ in lines]
+        # Nothing is drawn of what was not measured: no bar would look like none right.
+        known = [index for index, mean in enumerate(means) if mean is not None]
+        values = [mean for mean in means if mean is not None]
+        errors = [lines[index][0].deviation(f'{modality}_top1') or 0.0 for index in known]
         bars = axes.barh(
-            at + offset * _THICKNESS, values, _THICKNESS * 0.92, color=colour,
+            at[known] + offset * _THICKNESS, values, _THICKNESS * 0.92, color=colour,
             xerr=errors if any(errors) else None, error_kw={'ecolor': INK, 'elinewidth': 1},
             label='RGB' if modality == 'rgb' else ablation.second,
         )

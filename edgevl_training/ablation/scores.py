@@ -16,6 +16,7 @@ MEASURES = ('top1', 'mean_class')
 # Shares run from 0 to 1; those of ``mean`` are of both modalities.
 SHARES = tuple(f'{of}_{measure}' for measure in MEASURES for of in ('depth', 'rgb', 'mean'))
 COSTS = ('bytes', 'latency_ms')
+_EVERY = 'every'
 
 Scores = Mapping[str, float]
 
@@ -25,7 +26,8 @@ class Line:
     """
     A row with its numbers by seed; a teacher, which no seed changes, has those of None.
 
-    ``problem`` says why there are none, and ``optional`` that nobody has asked for them by name.
+    ``asked`` lists the seeds that were tried; ``problem`` says why some have no numbers, and
+    ``optional`` that nobody has asked for them by name.
     """
 
     name: str
@@ -33,6 +35,13 @@ class Line:
     by_seed: Mapping[int | None, Scores] = field(default_factory=dict)
     problem: str = ''
     optional: bool = False
+    asked: tuple[int | None, ...] = ()
+    precision: str = ''
+
+    @property
+    def some_failed(self) -> bool:
+        """Tell whether the numbers are of fewer seeds than were tried."""
+        return 0 < len(self.by_seed) < len(self.asked)
 
     def mean(self, key: str) -> float | None:
         """Give the mean over the seeds, where there is a number."""
@@ -46,6 +55,16 @@ class Line:
 
     def _values(self, key: str) -> list[float]:
         return [scores[key] for scores in self.by_seed.values() if key in scores]
+
+
+def seed_name(seed: int | None) -> str:
+    """Name a seed in a file; what no seed changes is the same with every one."""
+    return _EVERY if seed is None else str(seed)
+
+
+def seed_of(name: str) -> int | None:
+    """Read what `seed_name` has written."""
+    return None if name == _EVERY else int(name)
 
 
 def scores_of(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

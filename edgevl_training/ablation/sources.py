@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+import hashlib
 import importlib
 import json
 from pathlib import Path
@@ -13,9 +14,13 @@ from typing import Any
 
 from edgevl_training.contrast import ContrastRecipe
 from edgevl_training.distill import DistillRecipe
+from edgevl_training.evaluation.choice_of_words import words_for
+from edgevl_training.evaluation.pairs import select_pairs
 from edgevl_training.evaluation.recipe import EvaluateRecipe
+from edgevl_training.evaluation.task import open_task, purpose_of
 from edgevl_training.output import MANIFEST, read_manifest
 from edgevl_training.recipe import parse, Recipe
+from edgevl_training.training_stage import NOT_PURPOSE
 
 _RECIPES: Mapping[str, type[Recipe]] = {
     'distill': DistillRecipe, 'contrast': ContrastRecipe, 'evaluate': EvaluateRecipe,
@@ -24,21 +29,65 @@ _RECIPES: Mapping[str, type[Recipe]] = {
 
 @dataclass(frozen=True)
 class Sources:
-    """The folders that every experiment reads; ``work`` may hold finished ones."""
+    """
+    The folders that every experiment reads; ``work`` may hold finished ones.
+
+    ``measure`` names how rows are measured, once it is `settled`: pairs, words and the like.
+    """
 
     pairs: Path
     taught: Path
     curated: Path
     config: Path | None = None
     work: Path | None = None
-    device: str = 'auto'
+    device: str | None = None
     vocabulary: tuple[str, ...] = ()
+    measure: str = ''
 
     @property
     def words(self) -> list[str]:
         """Give the options of distill, contrast and evaluate that no experiment changes."""
         config = [] if self.config is None else ['--config', str(self.config)]
-        return [*config, '--device', self.device]
+        return [*config, *([] if self.device is None else ['--device', self.device])]
+
+    @property
+    def words_to_measure(self) -> list[str]:
+        """Give the options of evaluate, but for what is measured and where to."""
+        stage1 = self.parsed('distill', [*self.words, '--data', '.', '--out', '.'])
+        # Teachers are shown what students see.
+        seen = {'near': stage1.near, 'far': stage1.far}
+        return [
+            *self.words, *(['--vocabulary', *self.vocabulary] if self.vocabulary else []),
+            *(f'--{name}={value}' for name, value in seen.items() if value is not None),
+            '--pairs', str(self.pairs), '--taught', str(self.taught),
+            '--curated', str(self.curated),
+        ]
+
+    def settled(self) -> Sources:
+        """
+        See before anything is trained that there is something to measure, and among which words.
+
+        :raises EdgeVLError: when it could not be measured in the end.
+        """
+        vocabulary = self.vocabulary or self.evaluation.vocabulary
+        if not vocabulary:
+            pairs = select_pairs(self.pairs, self.curated, self.evaluation.split)
+            vocabulary = words_for(pairs, self.curated)
+        settled = replace(self, vocabulary=vocabulary)
+        how = settled.parsed('evaluate', [*settled.words_to_measure, '--out', '.'])
+        purpose = json.dumps(purpose_of(open_task(how)), sort_keys=True, default=str)
+        return replace(settled, measure=hashlib.sha256(purpose.encode()).hexdigest()[:8])
+
+    def recipes(self) -> dict[str, Any]:
+        """Give all options that decide what students become, those at their defaults too."""
+        nowhere = {'distill': [], 'contrast': ['--student', '.']}
+        left = {'distill': {'seed'}, 'contrast': {'seed', 'student'}}
+        return {
+            verb: self.parsed(verb, [*self.words, '--data', '.', '--out', '.', *more]).model_dump(
+                mode='json', exclude={*NOT_PURPOSE, *left[verb]},
+            )
+            for verb, more in nowhere.items()
+        }
 
     def parsed(self, verb: str, words: list[str]) -> Any:
         """Read the recipe of a verb as the verb itself will."""
@@ -56,18 +105,26 @@ class Sources:
         asked = json.loads(json.dumps(purpose, default=str))
         return _agrees(manifest, asked)
 
-    def single_stage_budget(self) -> dict[str, Any]:
-        """Give epochs and learning rates for training in one stage what else takes two."""
+    def budgets(self) -> dict[str, Any]:
+        """
+        Give epochs and learning rates for training otherwise than a verb's own recipe says.
+
+        ``stage1_...`` are those of stage 1; ``single_...`` take as many epochs as both stages, as
+        fast as stage 1 at the beginning, for the weights are as raw as there, and as slow as
+        stage 2 at the end.
+        """
         nowhere = ['--data', '.', '--out', '.']
         stage1 = self.parsed('distill', [*self.words, *nowhere])
         stage2 = self.parsed('contrast', [*self.words, *nowhere, '--student', '.'])
         final = stage2.final_learning_rate
+        slowest = stage2.learning_rate / 10 if final is None else final
         return {
-            'epochs': stage1.epochs + stage2.epochs,
-            'learning_rate': stage1.learning_rate,
-            'final_learning_rate': min(
-                stage1.learning_rate, stage2.learning_rate / 10 if final is None else final
-            ),
+            'stage1_epochs': max(1, stage1.epochs),
+            'stage1_learning_rate': stage1.learning_rate,
+            'stage1_final_learning_rate': stage1.final_learning_rate,
+            'single_epochs': stage1.epochs + stage2.epochs,
+            'single_learning_rate': stage1.learning_rate,
+            'single_final_learning_rate': min(stage1.learning_rate, slowest),
         }
 
     @property

@@ -15,7 +15,7 @@ from edgevl_ros.core.errors import EdgeVLError
 from edgevl_ros.core.files import sha256_of
 from edgevl_training.ablation.experiments import Experiment, EXPERIMENTS
 from edgevl_training.ablation.sources import Sources
-from edgevl_training.errors import TrainingError
+from edgevl_training.errors import OtherOutputError, TrainingError
 from edgevl_training.output import MANIFEST, read_manifest, write_text
 
 METRICS = 'metrics.json'
@@ -37,7 +37,7 @@ class Students:
         self.exported: dict[str, Path] = {}
         self._trained_in: dict[str, Path] = {}
         self._metrics: dict[str, dict[str, Any]] = {}
-        self._failed: dict[str, TrainingError] = {}
+        self._failed: dict[tuple[str, str], TrainingError] = {}
 
     def measured(self, name: str) -> dict[str, Any]:
         """
@@ -46,17 +46,17 @@ class Students:
         :raises TrainingError: when a step failed, now or for an earlier row.
         """
         if name not in self._metrics:
-            self._metrics[name] = self._once(name, lambda: self._evaluated(name))
+            self._metrics[name] = self._once('measured', name, self._evaluated)
         return self._metrics[name]
 
-    def _once(self, name: str, step: Callable[[], Any]) -> Any:
+    def _once(self, what: str, name: str, step: Callable[[str], Any]) -> Any:
         """Do a step, and fail at once where it failed before."""
-        if name in self._failed:
-            raise self._failed[name]
+        if (what, name) in self._failed:
+            raise self._failed[what, name]
         try:
-            return step()
+            return step(name)
         except Exception as error:
-            self._failed[name] = failure = TrainingError(reason_of(error))
+            self._failed[what, name] = failure = TrainingError(reason_of(error))
             if not isinstance(error, EdgeVLError):
                 path = self._folder / name / ERROR
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,8 @@ class Students:
 
     def _trained(self, name: str) -> Path:
         if name not in self._trained_in:
-            self._trained_in[name] = self._train(name)
+            # Apart from measuring: other students may go on from one that cannot be measured.
+            self._trained_in[name] = self._once('trained', name, self._train)
         return self._trained_in[name]
 
     def _train(self, name: str) -> Path:
@@ -83,16 +84,14 @@ class Students:
 
     def _words(self, experiment: Experiment) -> list[str]:
         """Give the options of the verb that trains, but for where to."""
-        budget = self._sources.single_stage_budget()
+        budgets = self._sources.budgets()
         words = [
             *self._sources.words, '--data', str(self._sources.curated), '--seed', str(self._seed),
-            *(option.format(**budget) for option in experiment.options),
+            *(option.format(**budgets) for option in experiment.options),
         ]
         if experiment.base is None:
             return words
-        base = experiment.base
-        student = self._once(base, lambda: self._trained(base))
-        return [*words, '--student', str(student)]
+        return [*words, '--student', str(self._trained(experiment.base))]
 
     def _export(self, name: str) -> Path:
         student = self._trained(name)
@@ -123,11 +122,13 @@ def evaluate(
 
     :returns: all of ``metrics.json``; ``name``, and what it says of that as ``result``.
     """
-    vocabulary = ['--vocabulary', *sources.vocabulary] if sources.vocabulary else []
-    run_verb('evaluate', what, [
-        *sources.words, *vocabulary, '--pairs', str(sources.pairs), '--taught',
-        str(sources.taught), '--curated', str(sources.curated), *words, '--out', str(out),
-    ])
+    words = [*sources.words_to_measure, *words]
+    try:
+        run_verb('evaluate', what, [*words, '--out', str(out)])
+    except OtherOutputError:
+        # Measured before among other words, or by another teacher: that stays as it is.
+        out = out.with_name(f'{out.name}_{sources.measure}')
+        run_verb('evaluate', what, [*words, '--out', str(out)])
     metrics: dict[str, Any] = json.loads((out / METRICS).read_text(encoding='utf-8'))
     return {**metrics, 'name': name, 'result': metrics['results'][name]}
 

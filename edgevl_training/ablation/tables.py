@@ -11,19 +11,24 @@ import io
 from typing import Any
 
 from edgevl_training.ablation.experiments import TABLES
-from edgevl_training.ablation.scores import COSTS, Line, SHARES
+from edgevl_training.ablation.scores import COSTS, Line, seed_name, SHARES
 
 NOTHING = '\u2013'
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """All that is told: the lines in their order, and how they were measured."""
+    """
+    All that is told: the lines in their order, and how they were measured, in words.
+
+    ``measure`` is `Sources.measure`, by which a later run knows whether its rows belong here.
+    """
 
     lines: tuple[Line, ...]
     seeds: tuple[int, ...]
     second: str
     measured: str
+    measure: str = ''
 
     def table(self, number: int) -> list[Line]:
         """Give the lines of a table."""
@@ -44,8 +49,11 @@ class Ablation:
 
     def cells(self, line: Line, number: int) -> list[str]:
         """Give a line as text; of several seeds mean and standard deviation."""
+        title = self.title(line, number)
+        if line.some_failed:
+            title += f' ({len(line.by_seed)} of {len(line.asked)} seeds)'
         return [
-            self.title(line, number), line.row.precision,
+            title, line.precision or line.row.precision,
             *(_number(line, key, 100, 1) for key in SHARES),
             _number(line, 'bytes', 1e-6, 1), _number(line, 'latency_ms', 1, 2),
         ]
@@ -53,7 +61,16 @@ class Ablation:
     @property
     def missing(self) -> dict[str, str]:
         """Say of the lines without numbers why."""
-        return {line.name: line.problem for line in self.lines if line.problem}
+        return {line.name: line.problem for line in self.lines
+                if line.problem and not line.by_seed}
+
+    @property
+    def failures(self) -> dict[str, Mapping[str, str]]:
+        """Give all that failed under headings: lines without numbers, and seeds of others."""
+        partly = {line.name: line.problem for line in self.lines
+                  if line.problem and line.by_seed}
+        found = {'Without numbers': self.missing, 'Failed in part': partly}
+        return {heading: problems for heading, problems in found.items() if problems}
 
 
 def markdown(ablation: Ablation) -> str:
@@ -67,9 +84,9 @@ def markdown(ablation: Ablation) -> str:
         f'- {title.format(second=ablation.second)}: {line.row.what}.'
         for line in ablation.lines for title in list(line.row.tables.values())[:1]
     ))
-    if ablation.missing:
-        parts += ['## Without numbers', '\n'.join(
-            f'- {name}: {_escaped(problem)}' for name, problem in ablation.missing.items())]
+    for heading, problems in ablation.failures.items():
+        parts += [f'## {heading}', '\n'.join(
+            f'- {name}: {_escaped(problem)}' for name, problem in problems.items())]
     return '\n\n'.join(parts) + '\n'
 
 
@@ -90,14 +107,14 @@ def as_csv(ablation: Ablation) -> str:
     keys = [*SHARES, *COSTS]
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow([
-        'table', 'row', 'method', 'precision', 'seeds',
+        'table', 'row', 'method', 'precision', 'seeds', 'seeds_asked',
         *(name for key in keys for name in (key, f'{key}_deviation')), 'problem',
     ])
     for number in TABLES:
         for line in ablation.table(number):
             writer.writerow([
-                number, line.name, ablation.title(line, number), line.row.precision,
-                len(line.by_seed),
+                number, line.name, ablation.title(line, number),
+                line.precision or line.row.precision, len(line.by_seed), len(line.asked),
                 *(value for key in keys for value in (line.mean(key), line.deviation(key))),
                 line.problem,
             ])
@@ -109,6 +126,7 @@ def as_json(ablation: Ablation) -> dict[str, Any]:
     keys = [*SHARES, *COSTS]
     return {
         'measured': ablation.measured,
+        'measure': ablation.measure,
         'second_modality': ablation.second,
         'seeds': list(ablation.seeds),
         'rows': {
@@ -117,10 +135,10 @@ def as_json(ablation: Ablation) -> dict[str, Any]:
                     str(number): ablation.title(line, number) for number in line.row.tables
                 },
                 'what': line.row.what,
-                'precision': line.row.precision,
+                'precision': line.precision or line.row.precision,
+                'asked': [seed_name(seed) for seed in line.asked],
                 'by_seed': {
-                    'every' if seed is None else str(seed): dict(scores)
-                    for seed, scores in line.by_seed.items()
+                    seed_name(seed): dict(scores) for seed, scores in line.by_seed.items()
                 },
                 'mean': _known(keys, line.mean),
                 'deviation': _known(keys, line.deviation),

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import difflib
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,10 @@ def sections_of(path: Path, recipe: AdaptRecipe, verbs: Iterable[str]) -> Sectio
     """
     Give the options of every verb: those of a recipe file that was parsed, with the changes.
 
-    :raises RecipeError: when ``--set`` names a verb that is not run.
+    :raises RecipeError: when ``--set`` names a verb that is not run, or a section is none.
     """
     content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    sections = {verb: dict(content.get(verb) or {}) for verb in verbs}
+    sections = {verb: _section(path, verb, content.get(verb)) for verb in verbs}
     given = recipe.model_fields_set & set(SOURCE_OPTIONS)
     for one, other in (('bags', 'images'), ('images', 'bags')):
         if one in given:
@@ -90,6 +90,14 @@ def sections_of(path: Path, recipe: AdaptRecipe, verbs: Iterable[str]) -> Sectio
             )
         sections[verb][option] = _value(name, value)
     return sections
+
+
+def _section(path: Path, verb: str, value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise RecipeError(
+            f'{path}: {verb}: expected options such as "{verb}: {{seed: 1}}", found {value!r}'
+        )
+    return dict(value or {})
 
 
 def settings_of(recipe: AdaptRecipe) -> dict[str, str]:

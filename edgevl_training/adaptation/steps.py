@@ -18,8 +18,8 @@ from edgevl_training.teachers.teacher import DEFAULT_TEACHER
 VERBS = ('extract', 'teach', 'curate', 'distill', 'contrast', 'export', 'evaluate', 'pack')
 # The options of contrast that calibrating alone depends on: others may change without doing so.
 _OF_CALIBRATION = (
-    'batch_size', 'calibration', 'calibration_pairs', 'device', 'modalities', 'precision', 'seed',
-    'threads', 'weight_bits',
+    'batch_size', 'calibration', 'calibration_modalities', 'calibration_pairs', 'device',
+    'modalities', 'precision', 'seed', 'threads', 'weight_bits',
 )
 
 State = Literal['done', 'begun', 'to do']
@@ -91,7 +91,7 @@ def last_steps(
     if not measured:
         return [*training, _step('pack', recipe.out, vocabulary, exported=exported)]
     calibration = as_words(sections['contrast'], _OF_CALIBRATION)
-    teacher = sections['teach'].get('teacher') or DEFAULT_TEACHER
+    teacher = str(sections['teach'].get('teacher') or DEFAULT_TEACHER)
     models = (('fp32', 'exported_fp32'), ('ptq', 'exported_ptq'), ('int8', 'exported'))
     return [
         *training,

@@ -14,7 +14,8 @@ from edgevl_training.curation.splits import SPLITS, Splits
 import numpy as np
 from numpy.typing import NDArray
 
-# In the order in which they are looked for: a pair is dropped for the first that holds.
+# A pair is dropped for the first that holds; one that training shows, too, for that above its
+# confidence, as even pairs below tau are measured.
 REASONS = (
     'kept',
     'no embedding',
@@ -26,6 +27,7 @@ REASONS = (
     'few of its class',
 )
 KEPT = REASONS.index('kept')
+NEAR_BORDER, LEAKED = 'near a split border', 'near-duplicate of a training pair'
 TRAIN = SPLITS.index('train')
 
 # How many of the last kept pictures of a bag a new one is compared with.
@@ -72,19 +74,21 @@ class Selection:
 
 
 def select(columns: PairColumns, splits: Splits, rules: SelectionRules) -> Selection:
-    """Decide on every pair, by the first of the reasons that holds."""
+    """Decide on every pair, and say of each why it is not kept."""
     reason = np.full(len(columns), KEPT, np.int8)
 
     def drop(why: str, rows: NDArray[np.int64]) -> None:
         reason[rows[reason[rows] == KEPT]] = REASONS.index(why)
 
     drop('no embedding', np.flatnonzero(columns.judged.label == NO_LABEL))
-    drop('near a split border', np.flatnonzero(splits.near_border))
+    drop(NEAR_BORDER, np.flatnonzero(splits.near_border))
     candidate = reason == KEPT
     tau = _threshold(columns.judged.confidence, splits.split, candidate, rules)
     drop('below tau', np.flatnonzero(columns.judged.confidence < np.float32(tau)))
     if rules.near_duplicates >= 0:
         _drop_duplicates(columns, splits, reason, rules.near_duplicates, drop)
+        leaked = _leaked(columns, splits, reason == KEPT, candidate, rules.near_duplicates)
+        reason[leaked] = REASONS.index(LEAKED)
     if rules.max_per_class is not None:
         drop('class is full', _beyond_the_best(columns, splits, reason, rules))
     if rules.min_per_class is not None:
@@ -124,17 +128,23 @@ def _drop_duplicates(
     distance: int,
     drop: Callable[[str, NDArray[np.int64]], None],
 ) -> None:
-    """Drop repetitions within a split and bag, then what the training split shows too."""
+    """Drop repetitions within a split and bag."""
     kept = np.flatnonzero(reason == KEPT)
     keys = (columns.stamp_ns[kept], columns.bag[kept], splits.split[kept])
     ordered = kept[np.lexsort(keys)]
     changes = np.diff(columns.bag[ordered]) | np.diff(splits.split[ordered])
     for run in np.split(ordered, np.flatnonzero(changes) + 1):
         drop('near-duplicate', run[repeats(columns.hash[run], distance, DUPLICATE_WINDOW)])
-    training = np.flatnonzero((reason == KEPT) & (splits.split == TRAIN))
-    others = np.flatnonzero((reason == KEPT) & (splits.split != TRAIN))
-    leaking = near_any(columns.hash[others], columns.hash[training], distance)
-    drop('near-duplicate of a training pair', others[leaking])
+
+
+def _leaked(
+    columns: PairColumns, splits: Splits, kept: NDArray[np.bool_], usable: NDArray[np.bool_],
+    distance: int,
+) -> NDArray[np.int64]:
+    """Find the usable pairs of other splits, confident or not, that training shows too."""
+    training = np.flatnonzero(kept & (splits.split == TRAIN))
+    others = np.flatnonzero(usable & (splits.split != TRAIN))
+    return others[near_any(columns.hash[others], columns.hash[training], distance)]
 
 
 def _beyond_the_best(

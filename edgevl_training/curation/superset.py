@@ -16,6 +16,8 @@ from pathlib import Path
 from edgevl_ros.core.errors import VocabularyError
 from edgevl_ros.core.vocabulary import canonical_phrase, check_labels, MAX_LABELS
 from edgevl_training.errors import RecipeError
+from edgevl_training.output import read_manifest
+from edgevl_training.prompts import templates_named
 
 SHIPPED = ('indoor', 'outdoor', 'satellite')
 
@@ -48,6 +50,16 @@ def read_superset(names: Sequence[str]) -> tuple[str, ...]:
             shown.append(f'  and {len(problems) - _SHOWN_PROBLEMS} more')
         raise RecipeError('--superset: to mend:\n' + '\n'.join(shown))
     return tuple(phrases)
+
+
+def templates_of(curated: Path) -> tuple[str, ...] | None:
+    """
+    Give the sentences around phrases that ``edgevl curate`` was asked for; None if for none.
+
+    :raises DatasetError: when it has not finished there.
+    """
+    prompts = read_manifest(curated, 'curate')['recipe'].get('prompts')
+    return templates_named(prompts) if prompts else None
 
 
 def _read_text(name: str) -> str:

@@ -55,6 +55,7 @@ def metrics_of(evaluated: Evaluated) -> dict[str, Any]:
             'without_label': reference.unknown,
             'labels_not_in_vocabulary': dict(reference.foreign),
             'near_split_border': pairs.near_border,
+            'near_duplicates_of_training': pairs.leaked,
             'skipped_pictures': len(evaluated.skipped),
         },
         # In the order of the report; the results below are in that of the alphabet.

@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 RGB, SECOND, FUSED = 'rgb', 'depth', 'fused'
-NEAR_BORDER = 'near a split border'
+# Why curate says that training saw what a pair shows.
+NEAR_BORDER, LEAKED = 'near a split border', 'near-duplicate of a training pair'
 # Scaling the shorter side of a strip to the input size would make the longer one endless.
 _LONGEST_STRIP = 32
 # Inputs of so many pairs are in memory at once.
@@ -39,8 +40,9 @@ class TestPairs:
     The N pairs that are measured, in the order of their shards, without their pictures.
 
     ``rows`` int64 (N,) numbers them in the whole data set, whose shards begin at ``starts``;
-    ``truth`` holds the label of the data set or ''. ``near_border`` counts the pairs of the split
-    that are left out because training saw the same moments.
+    ``truth`` holds the label of the data set or ''; ``labels`` are those of the whole data set.
+    ``near_border`` and ``leaked`` count the pairs of the split that are left out because training
+    saw the same moments, or nearly the same pictures.
     """
 
     __test__ = False
@@ -53,7 +55,9 @@ class TestPairs:
     truth: tuple[str, ...]
     has_second: NDArray[np.bool_]
     modality: SecondModality
+    labels: tuple[str, ...] = ()
     near_border: int = 0
+    leaked: int = 0
 
     def __len__(self) -> int:
         """Count the pairs."""
@@ -97,24 +101,43 @@ def select_pairs(folder: Path, curated: Path | None = None, split: str = 'test')
     if not tables:
         raise DatasetError(f'{folder}: expected pairs to measure, found none')
     table = pa.concat_tables(tables)
-    rows, near_border = np.arange(table.num_rows), 0
+    rows, seen = np.arange(table.num_rows), (0, 0)
+    labels = {(label or '').strip() for label in pc.unique(table['truth']).to_pylist()}
     if curated is not None:
-        decisions = _read_decisions(curated, folder, table['pair_id'])
-        in_split = pc.equal(decisions['split'], split).to_numpy()
-        border = pc.equal(decisions['reason'], NEAR_BORDER).to_numpy()
-        rows, near_border = np.flatnonzero(in_split & ~border), int(np.sum(in_split & border))
-        if not rows.size:
-            raise DatasetError(
-                f'{curated}: expected pairs in the split {split!r}, found none; give "edgevl '
-                'curate" other shares with --split'
-            )
+        rows, seen = _unseen(curated, _read_decisions(curated, folder, table['pair_id']), split)
         table = table.take(pa.array(rows))
     return TestPairs(
         folder, shards, np.cumsum([0, *(shard.rows for shard in shards)]), rows,
         tuple(table['pair_id'].to_pylist()),
         tuple((truth or '').strip() for truth in table['truth'].to_pylist()),
-        table['depth_width'].is_valid().to_numpy(), second_modality(manifest), near_border,
+        table['depth_width'].is_valid().to_numpy(), second_modality(manifest),
+        tuple(sorted(labels - {''})), *seen,
     )
+
+
+def _unseen(
+    curated: Path, decisions: pa.Table, split: str
+) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """
+    Find the pairs of a split that training saw nothing of.
+
+    :returns: their rows; how many are left out as near a border, and as near-duplicates.
+    :raises DatasetError: when none is left.
+    """
+    in_split = pc.equal(decisions['split'], split).to_numpy()
+    border, leaked = (
+        in_split & pc.equal(decisions['reason'], why).to_numpy() for why in (NEAR_BORDER, LEAKED)
+    )
+    rows = np.flatnonzero(in_split & ~border & ~leaked)
+    seen = int(border.sum()), int(leaked.sum())
+    if not rows.size:
+        why = (f'{sum(seen)} that training saw too: {seen[0]} near a border of the split, '
+               f'{seen[1]} near-duplicates of training pairs') if any(seen) else 'none'
+        raise DatasetError(
+            f'{curated}: expected pairs in the split {split!r}, found {why}; give "edgevl '
+            'curate" other shares with --split'
+        )
+    return rows, seen
 
 
 def _read_decisions(curated: Path, pairs: Path, ids: pa.ChunkedArray) -> pa.Table:

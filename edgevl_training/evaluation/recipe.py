@@ -49,6 +49,16 @@ class EvaluateRecipe(Recipe):
         (), description='the phrases to choose among, or one .txt file of them; "label = phrase" '
         "gives a label of the data set its words (default: the data set's labels)",
     )
+    near: float | None = Field(
+        None, ge=0, allow_inf_nan=False,
+        description='what teachers see as black: metres for depth, else a share of full scale '
+        '(default: as the last student)',
+    )
+    far: float | None = Field(
+        None, gt=0, allow_inf_nan=False,
+        description='what teachers see as white (default: as the last student, else 10 metres '
+        'for depth, or full scale)',
+    )
     threads: int = Field(
         2, ge=1, le=256, description="CPU threads of each model, as the robot's setting threads"
     )

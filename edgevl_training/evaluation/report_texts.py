@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import math
 from typing import Any
 
 from edgevl_training.evaluation.pairs import RGB, SECOND
@@ -74,7 +75,7 @@ def result_table(evaluated: Evaluated) -> Table:
     ]
     rows: list[tuple[str, ...]] = [(
         result.name, *(_share(result.scores.get(key)) for key in names),
-        f'{result.mean_top1:.1%}' if result.single else '\u2013',
+        f'{result.mean_top1:.1%}' if math.isfinite(result.mean_top1) else '\u2013',
         *(f'{result.scores[key].mean_class:.1%}' if key in result.scores else '\u2013'
           for key in names if key in (RGB, SECOND)),
         _megabytes(result),
@@ -109,6 +110,7 @@ def _left_out(evaluated: Evaluated) -> str:
         (sum(reference.foreign.values()), 'of labels that are not in the vocabulary ('
          + ', '.join(reference.foreign) + ')'),
         (pairs.near_border, 'near a border of the split, whose moments training saw too'),
+        (pairs.leaked, 'nearly the same as a picture that training saw'),
     ]
     found = [f'{_count(number, "pair")} {what}' for number, what in said if number]
     return f' Not counted: {"; ".join(found)}.' if found else ''

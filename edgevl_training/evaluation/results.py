@@ -96,13 +96,17 @@ class Result:
 
     @property
     def mean_top1(self) -> float:
-        """Average top-1 over the modalities, as the paper's tables do."""
-        return float(np.mean([s.top1 for s in self.single])) if self.single else math.nan
+        """Average top-1 over both modalities, as the paper's tables do; NaN of one alone."""
+        return self._mean('top1')
 
     @property
     def mean_mean_class(self) -> float:
-        """Average the mean-class share over the modalities."""
-        return float(np.mean([s.mean_class for s in self.single])) if self.single else math.nan
+        """Average the mean-class share over both modalities; NaN of one alone."""
+        return self._mean('mean_class')
+
+    def _mean(self, measure: str) -> float:
+        values = [getattr(one, measure) for one in self.single]
+        return float(np.mean(values)) if len(values) > 1 else math.nan
 
 
 def truth_of(pairs: TestPairs, labels: Sequence[str], phrase: Mapping[str, str]) -> Reference:

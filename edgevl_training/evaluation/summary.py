@@ -51,6 +51,8 @@ def _left_out(out: Path, counts: Mapping[str, Any]) -> list[str]:
         (sum(foreign.values()), 'pairs not counted: labels that are not in the vocabulary: '
          + ', '.join(foreign)),
         (counts['near_split_border'], 'pairs left out: training saw the same moments'),
+        (counts.get('near_duplicates_of_training', 0),
+         'pairs left out: training saw nearly the same picture'),
         (counts['pairs'] - counts['with_second_picture'], 'pairs of colour alone'),
     ]
     return [f'{number:>8}  {what}' for number, what in lines if number]

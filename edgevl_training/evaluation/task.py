@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from edgevl_ros.core.files import sha256_of
+from edgevl_training.curation.superset import templates_of
 from edgevl_training.errors import DatasetError, RecipeError
 from edgevl_training.evaluation.pairs import select_pairs, TestPairs
 from edgevl_training.evaluation.recipe import EvaluateRecipe, TEACHER
@@ -64,6 +65,11 @@ class Task:
         return ids
 
     @property
+    def templates(self) -> tuple[str, ...] | None:
+        """Give the sentences around words that ``pack`` will use too; None for a teacher's own."""
+        return None if self.recipe.curated is None else templates_of(self.recipe.curated)
+
+    @property
     def _names(self) -> set[str]:
         return {*self.teachers, *(student.name for student in self.students)}
 
@@ -83,7 +89,8 @@ def open_task(recipe: EvaluateRecipe) -> Task:
         name: RunTeacher(choose_teacher(what, recipe.device))
         for name, what in recipe.teacher_names.items()
     }
-    spelled = {label: phrase_of(label) for label in set(pairs.truth) if label}
+    # Of the whole data set, so that numbers of different splits can be compared.
+    spelled = {label: phrase_of(label) for label in pairs.labels} if any(pairs.truth) else {}
     phrase = {label: renamed.get(text, text) for label, text in spelled.items()}
     task = Task(recipe, pairs, students, teachers, taught, given, phrase)
     return replace(task, vocabulary=_vocabulary(task))
@@ -103,10 +110,11 @@ def _vocabulary(task: Task) -> tuple[str, ...]:
     """Settle the phrases: those given, else the labels of the data set, else the bundle's."""
     phrases = sorted(set(task.phrase.values()))
     if task.vocabulary:
-        if phrases and not set(phrases) & set(task.vocabulary):
+        measured = sorted({task.phrase[label] for label in task.pairs.truth if label})
+        if measured and not set(measured) & set(task.vocabulary):
             raise RecipeError(
                 '--vocabulary: expected the labels of the data set among the phrases, found none '
-                f'of {", ".join(phrases[:10])}; add them, or their words as "label = phrase"'
+                f'of {", ".join(measured[:10])}; add them, or their words as "label = phrase"'
             )
     elif phrases:
         if len(phrases) < 2:
@@ -132,7 +140,8 @@ def _vocabulary(task: Task) -> tuple[str, ...]:
 def purpose_of(task: Task) -> dict[str, Any]:
     """Give everything that decides what comes out, for the output folder to know it by."""
     recipe = task.recipe
-    paths = {'pairs', 'models', 'out', 'curated', 'taught', 'teacher', 'vocabulary'}
+    # Where teachers run changes nothing but their precision, which is told with them.
+    others = {'pairs', 'models', 'out', 'curated', 'taught', 'teacher', 'vocabulary', 'device'}
     sources = {
         name: {'manifest_sha256': sha256_of(folder / MANIFEST)}
         for name, folder in (
@@ -141,7 +150,7 @@ def purpose_of(task: Task) -> dict[str, Any]:
     }
     return {
         # The folders may be moved; what they hold is in their manifests.
-        'recipe': recipe.model_dump(mode='json', exclude=paths),
+        'recipe': recipe.model_dump(mode='json', exclude=others),
         **sources,
         'models': [student.identity for student in task.students],
         'teachers': [

@@ -17,6 +17,7 @@ from edgevl_ros.core.vocabulary import (
 )
 from edgevl_training.errors import DatasetError, RecipeError, TeacherError
 from edgevl_training.evaluation.students import Student
+from edgevl_training.phrases import phrase_texts
 from edgevl_training.teachers.teacher import Teacher
 
 _LARGEST_FILE_BYTES = 1_000_000
@@ -78,6 +79,7 @@ def embed_words(
     loaded: Mapping[str, Callable[[], Teacher]],
     students: Sequence[Student],
     open_named: Callable[[str], Teacher],
+    templates: Sequence[str] | None = None,
 ) -> dict[str, Vocabulary]:
     """
     Embed the phrases in the space of every teacher that a result belongs to.
@@ -88,6 +90,8 @@ def embed_words(
     :param wanted: what `open_teacher` knows each teacher by, by its id.
     :param loaded: by id, those that are run.
     :param open_named: opens one of the others.
+    :param templates: sentences around each phrase, where a teacher embeds them; its own unless
+        given.
     :raises VocabularyError: naming the phrases that no bank has, with the remedy.
     :raises TeacherError: when a name leads to another teacher.
     """
@@ -98,11 +102,11 @@ def embed_words(
             if student.bank is not None and student.teacher == id_
         }
         if id_ in loaded:
-            words[id_] = _of_teacher(phrases, loaded[id_]())
+            words[id_] = _of_teacher(phrases, loaded[id_](), templates)
         elif banks:
             words[id_] = _of_banks(phrases, banks, name)
         else:
-            words[id_] = _of_teacher(phrases, _opened(name, id_, open_named))
+            words[id_] = _of_teacher(phrases, _opened(name, id_, open_named), templates)
     return words
 
 
@@ -121,8 +125,12 @@ def check_fits(student: Student, words: Vocabulary) -> None:
         )
 
 
-def _of_teacher(phrases: Sequence[str], teacher: Teacher) -> Vocabulary:
-    rows = teacher.embed_texts(list(phrases))
+def _of_teacher(
+    phrases: Sequence[str], teacher: Teacher, templates: Sequence[str] | None
+) -> Vocabulary:
+    """Embed phrases as the bank of a bundle has them, so that a robot gives the same answers."""
+    texts = phrase_texts(phrases)
+    rows = teacher.embed_texts([texts[canonical_phrase(phrase)] for phrase in phrases], templates)
     return Vocabulary(tuple(phrases), rows, float(teacher.logit_scale), teacher.id)
 
 

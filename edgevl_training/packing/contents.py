@@ -12,6 +12,7 @@ from typing import Any
 
 from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.frame import Modality
+from edgevl_training.curation.superset import templates_of
 from edgevl_training.errors import DatasetError, RecipeError
 from edgevl_training.output import read_manifest, tool_versions
 from edgevl_training.packing.files import Words
@@ -121,7 +122,6 @@ def words_of(
     :raises RecipeError: when nothing says which labels.
     :raises TeacherError: when the teacher that is opened is another one.
     """
-    from edgevl_training.prompts import templates_named
     from edgevl_training.teachers.teacher import reopen_teacher
 
     if labels is None:
@@ -131,16 +131,13 @@ def words_of(
                 'lead; give it, or their folder as --curated'
             )
         labels = curated_labels(curated)
-    superset: tuple[str, ...] = ()
-    prompts = None
-    if curated is not None:
-        superset = superset_of(curated)
-        prompts = read_manifest(curated, 'curate')['recipe'].get('prompts')
+    superset = () if curated is None else superset_of(curated)
+    templates = None if curated is None else templates_of(curated)
     teacher = exported['teacher']
     name = teacher_name or teacher.get('name') or _name_when_teaching(curated) or teacher['id']
     bank = embed_bank(
         bank_texts(superset, labels), reopen_teacher(name, teacher), teacher['logit_scale'],
-        prompts and templates_named(prompts),
+        templates,
     )
     return bank, choose(bank, labels)
 

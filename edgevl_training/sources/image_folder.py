@@ -87,6 +87,16 @@ def open_sources(
                         partial(_counts, bits=bits))]
 
 
+def stems_of(path: Path, color_dir: str | None = None) -> list[str]:
+    """
+    List the colour pictures of an image folder, without their suffixes, as in 'hall/0001'.
+
+    :raises SourceError: when they are not found.
+    """
+    root = path.resolve()
+    return list(by_stem(root, _color_folder(root, color_dir), SUFFIXES, lambda *_: None))
+
+
 def _counts(data: bytes, bits: int) -> LoadedPicture:
     return counts_picture(data, bits)[0]
 

@@ -98,6 +98,11 @@ class ConSE:
         self._sentences = freeze(_load_sentence_encoder())
         self.class_embeddings = self.embed_texts(imagenet_synsets())
 
+    @property
+    def image_encoder(self) -> Any:
+        """Give the torch module that sees pictures."""
+        return self.classifier
+
     def preprocess(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn colour, uint8 (H, W, 3), into float32 (3, 260, 260), as on the robot."""
         return PREPROCESS.rgb_input(rgb)

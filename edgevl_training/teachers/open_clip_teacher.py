@@ -179,6 +179,11 @@ class OpenClipTeacher:
         self._dtype = open_clip.get_input_dtype(precision) or torch.float32
         self.dim = int(open_clip.get_model_config(weights.model)['embed_dim'])
 
+    @property
+    def image_encoder(self) -> Any:
+        """Give the torch module that sees pictures."""
+        return self.model.visual
+
     def preprocess(self, rgb: NDArray[np.uint8]) -> FloatArray:
         """Turn colour, uint8 (H, W, 3), into float32 (3, S, S) by OpenCLIP's own transform."""
         from PIL import Image

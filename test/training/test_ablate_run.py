@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -16,7 +17,7 @@ for name, package in (
     pytest.importorskip(name, reason=f'{package} is not installed')
 
 from edgevl_training import ablate  # noqa: E402, I100
-from edgevl_training.errors import OutputError  # noqa: E402
+from edgevl_training.errors import OutputError, RecipeError  # noqa: E402
 from edgevl_training.output import MANIFEST, read_manifest  # noqa: E402
 from support.ablating import make_work  # noqa: E402
 from support.distilling import kill_when  # noqa: E402
@@ -82,14 +83,51 @@ def test_the_baselines_are_what_they_are_called(ablated):
     assert first['recipe']['modalities'] == 'rgb'
     second = read_manifest(ablated / '0' / 'cqd' / 'trained', 'contrast')
     assert (second['modalities'], second['recipe']['loss']) == ('depth', 'distillation')
+    # As long as stage 1, not as stage 2.
+    assert second['recipe']['epochs'] == 2
     assert read_manifest(ablated / '0' / 'ptq' / 'trained', 'contrast')['best']['epoch'] == 0
 
 
 def test_more_rows_may_follow_but_no_other_recipe(ablated, work, tmp_path, capfd):
+    before = json.loads((ablated / 'tables.json').read_text())['rows']
     assert ablate.run([*arguments(work, ablated)[:-len(ROWS)], 'stage1', 'ptq']) == 0
-    assert read_manifest(ablated, 'ablate')['rows'] == ['stage1', 'ptq']
+    # Rows that were measured before stay; the one that has failed is not asked for any more.
+    assert read_manifest(ablated, 'ablate')['rows'] == ['cqd', 'stage1', 'ptq']
+    after = json.loads((ablated / 'tables.json').read_text())['rows']
+    assert after['cqd'] == before['cqd']
     assert capfd.readouterr().out.count('nothing to do') == 5
     other = tmp_path / 'other.yaml'
-    other.write_text((work / 'recipe.yaml').read_text().replace('epochs: 2', 'epochs: 3'))
-    with pytest.raises(OutputError, match=r'sections\.distill\.epochs: there 2, asked 3'):
+    # What the recipe leaves to its default counts as well.
+    other.write_text(
+        (work / 'recipe.yaml').read_text().replace('epochs: 2', 'epochs: 3').replace(
+            '  final_learning_rate: 1.0e-4\n', ''))
+    with pytest.raises(OutputError) as caught:
         ablate.run(arguments(work, ablated, '--config', str(other)))
+    assert 'recipes.distill.epochs: there 2, asked 3' in str(caught.value)
+    assert 'recipes.distill.final_learning_rate: there 0.0001, asked 5e-06' in str(caught.value)
+
+
+def test_others_go_on_from_a_student_that_cannot_be_measured(ablated, work, tmp_path):
+    out = shutil.copytree(ablated, tmp_path / 'out')
+    exported = out / '0' / 'stage1' / 'exported'
+    shutil.rmtree(exported)
+    exported.write_text('in the way')
+    (out / 'tables.json').unlink()
+    assert ablate.run([*arguments(work, out)[:-len(ROWS)], 'stage1', 'ptq']) == 1
+    rows = json.loads((out / 'tables.json').read_text())['rows']
+    assert 'expected a folder or nothing, found a file' in rows['stage1']['problem']
+    assert rows['ptq']['problem'] is None
+
+
+def test_other_words_are_measured_among_without_training_again(ablated, work, tmp_path, capfd):
+    words = ['--vocabulary', 'kitchen', 'office', 'staircase']
+    begin = arguments(work, ablated)[:-len(ROWS)]
+    assert ablate.run([*begin, 'ptq', *words]) == 0
+    assert ', among 3 phrases' in (ablated / 'tables.md').read_text()
+    [aside] = ablated.glob('tables_*.md')
+    assert 'CQD' in aside.read_text()
+    assert capfd.readouterr().out.count('nothing to do') == 2
+    with pytest.raises(RecipeError, match='expected the labels of the data set'):
+        ablate.run([
+            *arguments(work, tmp_path / 'other'), '--vocabulary', 'attic', 'staircase'])
+    assert not (tmp_path / 'other').exists()

@@ -15,6 +15,7 @@ from edgevl_training import cli  # noqa: E402, I100
 from edgevl_training.adapt import _text_of  # noqa: E402
 from edgevl_training.adaptation import options  # noqa: E402
 from edgevl_training.adaptation.check import check  # noqa: E402
+from edgevl_training.adaptation.moments import without_labels  # noqa: E402
 from edgevl_training.adaptation.options import (  # noqa: E402
     find_recipe,
     sections_of,
@@ -127,10 +128,42 @@ def test_a_mistake_in_the_recipe_is_told_with_its_place(refused, images, tmp_pat
     assert f'{tmp_path / "mine.yaml"}: distill.image_size: expected at least 16' in message
 
 
+def test_a_section_that_is_none_is_told(refused, images, tmp_path):
+    (tmp_path / 'mine.yaml').write_text('distill: 5\n')
+    message = refused('--config', tmp_path / 'mine.yaml', '--images', images)
+    assert f'{tmp_path / "mine.yaml"}: distill: expected options' in message
+    assert 'found 5' in message
+
+
+@pytest.mark.parametrize(('layout', 'stems', 'said'), [
+    ('folder', ('0001', '0002'), 'neighbouring file names are taken for neighbouring moments'),
+    ('folder', ('frame1', 'frame2'), 'neighbouring file names'),
+    ('folder', ('kitchen/1', 'office/1'), 'agree_seconds is 0 here'),
+    ('folder', ('kitchen_1', 'office_1'), 'agree_seconds is 0 here'),
+    ('eurosat-ms', (), 'agree_seconds is 0 here'),
+    ('scannet', (), ''),
+])
+def test_a_teacher_is_not_averaged_over_what_people_have_sorted(layout, stems, said, tmp_path):
+    for stem in stems:
+        path = tmp_path / 'rgb' / f'{stem}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    sections = {'extract': {'images': [str(tmp_path)], 'layout': layout},
+                'curate': {'agree_seconds': 2.0}}
+    found, notice = without_labels(sections)
+    assert said in notice and bool(said) == bool(notice)
+    assert found['curate']['agree_seconds'] == (0 if 'is 0 here' in said else 2)
+    assert without_labels({**sections, 'extract': {'bags': ['x']}})[1] == ''
+    sections['curate']['agree_seconds'] = '0'
+    assert without_labels(sections) == (sections, '')
+
+
 @pytest.mark.parametrize(('words', 'said'), [
     (('--set', 'distil.epochs=2'), "expected one of the verbs .*, found 'distil'"),
     (('--set', 'epochs=2'), 'expected VERB.OPTION=VALUE'),
     (('--set', 'curate.split=[1,'), 'expected a list'),
+    (('--set', 'curate.split=[a,b,c]'), "--set curate.split: expected a number, found 'a'"),
+    (('--set', 'teach.teacher=[a, b]'), '--set teach.teacher: expected text'),
     (('--fusion', '1'), '--fusion 1: no such option'),
     (('--vocabulary', 'kitchen', 'Kitchen'), '--vocabulary: expected distinct labels'),
     (('--vocabulary', 'nowhere.txt'), '--vocabulary: nowhere.txt: expected a text file'),

@@ -141,6 +141,15 @@ def test_unsure_pictures_do_not_push_out_sure_ones():
     ]
 
 
+def test_what_training_shows_is_marked_in_other_splits_however_unsure():
+    """All test pairs are measured: those below tau too, and repetitions of one another."""
+    columns = columns_of([0.9, 0.1, 0.9, 0.9, 0.1], hashes=[0, 0, 3, 1, -1])
+    assert reasons(columns, splits_of([0, 2, 2, 2, 2]), near_duplicates=1) == [
+        'kept', 'near-duplicate of a training pair', 'kept', 'near-duplicate of a training pair',
+        'below tau',
+    ]
+
+
 def test_a_full_class_keeps_its_most_confident():
     """Ten of a class are eight for training, one for validation and one for test."""
     random = np.random.default_rng(3)

@@ -3,6 +3,7 @@
 """The verb evaluate on small real students: what it measures, writes, says and refuses."""
 
 import csv
+from dataclasses import replace
 import json
 import re
 import shutil
@@ -18,13 +19,18 @@ from edgevl_ros.core.frame import Frame
 from edgevl_ros.core.perception import Perception
 from edgevl_ros.core.settings import Settings
 from edgevl_training import evaluate
+from edgevl_training.ablation.sources import Sources
 from edgevl_training.curation.write import DECISIONS
 from edgevl_training.dataset import read_batches, SecondModality, shards_of
 from edgevl_training.errors import DatasetError, OutputError, RecipeError
+from edgevl_training.evaluation.choice_of_words import words_for
+from edgevl_training.evaluation.pairs import select_pairs
 from edgevl_training.evaluation.recipe import EvaluateRecipe
 from edgevl_training.evaluation.task import open_task
+from edgevl_training.evaluation.words import embed_words
 from edgevl_training.frames import color_of, second_of
 from edgevl_training.output import OutputFolder, read_manifest
+from edgevl_training.prompts import TEMPLATES
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,6 +39,7 @@ from support import evaluating
 from support.evaluating import make_colours, metrics_of, predictions_of
 from support.exported_folder import make_exported
 from support.source_tree import ROOT
+from support.taught_folder import make_taught
 from support.tiny_bundle import TEACHER
 
 SWIR = SecondModality('swir', 'reflectance', 0.0001, (0,))
@@ -228,8 +235,11 @@ def test_a_bundle_is_measured_without_torch(tmp_path, tiny_bundle):
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT, stdout=subprocess.PIPE)
     metrics = metrics_of(tmp_path / 'out')
     assert metrics['vocabulary'] == ['red', 'blue', 'forest', 'street']
-    # Ten pairs of the split; one lies too near to another split.
-    assert metrics['pairs'] == 9 and metrics['counts']['near_split_border'] == 1
+    # Ten pairs of the split; one lies too near to another split, two are seen in training.
+    assert metrics['pairs'] == 7 and metrics['counts']['near_split_border'] == 1
+    assert metrics['counts']['near_duplicates_of_training'] == 2
+    assert '2 pairs nearly the same as a picture that training saw' in (
+        tmp_path / 'out' / 'report.html').read_text()
     assert set(metrics['counts']['labels_not_in_vocabulary']) == {'green'}
     assert metrics['second_modality'] == 'swir'
     assert set(metrics['results']['int8']['modalities']) == {'rgb', 'depth', 'fused'}
@@ -247,15 +257,84 @@ def decide(folder, pairs):
         {
             'pair_id': pair_id, 'bag': 'bag', 'item': '', 'color_stamp_ns': 0,
             'split': 'train' if index < first else 'test', 'kept': False,
-            'reason': 'near a split border' if index == first else 'below tau',
+            'reason': {
+                0: 'near a split border', 1: 'near-duplicate of a training pair',
+                2: 'near-duplicate of a training pair',
+            }.get(index - first, 'below tau'),
         }
         for index, pair_id in enumerate(ids)
     ]
     digest = sha256_of(pairs / 'manifest.json')
-    with OutputFolder(folder, 'curate', {'pairs': {'manifest_sha256': digest}}) as output:
+    purpose = {'pairs': {'manifest_sha256': digest}, 'recipe': {'prompts': 'indoor'}}
+    with OutputFolder(folder, 'curate', purpose) as output:
         pq.write_table(pa.Table.from_pylist(rows, DECISIONS), folder / 'decisions.parquet')
-        output.finish({'second_modality': manifest['second_modality'], 'shards': []})
+        output.finish({
+            'second_modality': manifest['second_modality'], 'shards': [],
+            'counts': {'classes': {'kitchen': {}, 'cafe': {}}},
+        })
     return folder
+
+
+def test_words_are_those_of_the_data_set_and_of_the_bundle(tmp_path, tiny_bundle):
+    """Whatever the split; in the sentences that curate put around them, and pack will."""
+    truths = ['AnnualCrop', *['red', 'blue'] * (evaluating.PAIRS // 2)][:evaluating.PAIRS]
+    pairs = make_colours(tmp_path / 'pairs', truths=truths)
+    curated = decide(tmp_path / 'curated', pairs)
+    task = open_task(EvaluateRecipe(
+        pairs=pairs, out=tmp_path / 'out', models=(f'int8={tiny_bundle}',), curated=curated))
+    assert 'AnnualCrop' not in task.pairs.truth
+    assert task.vocabulary == ('annual crop', 'blue', 'red')
+    asked = []
+
+    class Listener:
+        id = TEACHER  # noqa: A003 (the field's own word)
+        logit_scale = 20.0
+
+        def embed_texts(self, phrases, templates):
+            asked.append((phrases, templates))
+            return np.eye(len(phrases), 8, dtype=np.float32)
+
+    words = embed_words(
+        ['annualcrop', 'red'], {TEACHER: TEACHER}, {TEACHER: Listener}, task.students, None,
+        task.templates)
+    assert asked == [(['annual crop', 'red'], TEMPLATES['indoor'])]
+    assert words[TEACHER].labels == ('annualcrop', 'red')
+
+
+def test_where_labels_do_not_say_words_are_those_that_the_robot_begins_with(tmp_path):
+    truths = [None] * (evaluating.PAIRS - 1)
+    pairs = make_colours(tmp_path / 'pairs', truths=[*truths, 'HomeOffice'])
+    curated = decide(tmp_path / 'curated', pairs)
+    file = tmp_path / 'rooms.txt'
+    file.write_text('# mine\nHome Office\nWork shop\n')
+    measured = select_pairs(pairs, curated)
+    assert words_for(measured, curated, [str(file)]) == ('home office', 'work shop')
+    assert words_for(measured, curated, ['Cold-Store', 'attic']) == (
+        'cold store', 'attic', 'home office')
+    assert words_for(measured, curated) == ('cafe', 'kitchen', 'home office')
+    both = make_colours(tmp_path / 'both', truths=[*truths[1:], 'attic', 'HomeOffice'])
+    assert words_for(select_pairs(both), curated, [str(file)]) == ()
+
+
+def test_an_ablation_sees_what_it_can_measure_before_it_trains(tmp_path):
+    pairs = make_colours(tmp_path / 'pairs', truths=[None] * evaluating.PAIRS)
+    curated = decide(tmp_path / 'curated', pairs)
+    taught = make_taught(
+        tmp_path / 'taught', pairs, [np.eye(8)[0]] * evaluating.PAIRS,
+        {'id': TEACHER, 'dim': 8, 'logit_scale': 20.0})
+    recipe = tmp_path / 'recipe.yaml'
+    recipe.write_text('distill: {far: 4}\nevaluate: {device: cpu}')
+    sources = Sources(pairs, taught, curated, recipe)
+    settled = sources.settled()
+    assert settled.vocabulary == ('cafe', 'kitchen')
+    assert settled.measure != replace(sources, vocabulary=('red', 'blue')).settled().measure
+    # Where teachers run changes nothing, and they are shown the depth that students see.
+    assert settled.measure == replace(sources, device='auto').settled().measure
+    words = ['--out', '.', *settled.words_to_measure]
+    assert evaluate._range_of(open_task(sources.parsed('evaluate', words))).far_m == 4
+    recipe.write_text('evaluate: {split: validation}')
+    with pytest.raises(DatasetError, match="split 'validation', found none"):
+        sources.settled()
 
 
 def test_decisions_on_other_pairs_are_refused(tmp_path, pairs, tiny_bundle):

@@ -60,6 +60,10 @@ def test_without_labels_agreement_is_measured_and_called_so(
     assert metrics['vocabulary'] == ['red', 'green', 'blue']
     assert metrics['results']['teacher']['modalities'].keys() == {'rgb'}
     assert metrics['results']['teacher']['modalities']['rgb']['top1'] == 1
+    # One modality has no mean of both.
+    assert metrics['results']['teacher']['mean_top1'] is None
+    assert metrics['results']['teacher']['mean_mean_class'] is None
+    assert metrics['results']['int8']['mean_top1'] > 0
     # The student tells all three colours apart, its teacher takes green for blue.
     student = metrics['results']['int8']['modalities']['rgb']
     assert student['count'] == evaluating.PAIRS - 1
@@ -116,6 +120,8 @@ def test_a_teacher_is_run_on_both_modalities_and_gives_the_words(tmp_path):
     assert set(results) == {'clip', 'int8'}
     assert results['clip']['kind'] == 'teacher' and results['clip']['latency_ms'] is None
     assert set(results['clip']['modalities']) == {'rgb', 'depth', 'fused'}
+    assert results['clip']['parameters'] == sum(
+        numbers.numel() for numbers in teacher.model.visual.parameters())
     words = teacher.embed_texts(['blue', 'green', 'red'])
     depth = DepthSpec(near_m=0.0, far_m=10.0, missing=0.0, mean=0.5, std=0.5)
     for row in select_pairs(pairs).rows[[0, 5, 23]].tolist():

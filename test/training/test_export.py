@@ -63,12 +63,15 @@ def exported(quantized, tmp_path_factory):
 
 
 def export(student, out, *more):
-    """Run the verb on one thread."""
+    """Run the verb, which leaves the threads of torch to the next one as it found them."""
     threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
     try:
         return run(['--student', str(student), '--out', str(out), *more])
     finally:
+        left = torch.get_num_threads()
         torch.set_num_threads(threads)
+        assert left == threads + 1
 
 
 def test_an_int8_student_becomes_two_placements_and_its_twins(exported):
