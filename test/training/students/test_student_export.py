@@ -81,7 +81,7 @@ def test_dat_has_few_dimensions_and_sizes_that_are_settled(exported):
     _, path = exported
     graph = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True).graph
     ranks = [len(value.type.tensor_type.shape.dim) for value in graph.value_info]
-    assert len(ranks) > 500 and max(ranks) == 5
+    assert len(ranks) > 500 and max(ranks) <= 5
     # Features are sampled in four deformable blocks; bias tables are read by matrix products.
     operators = [node.op_type for node in graph.node]
     assert operators.count('GridSample') == 4
