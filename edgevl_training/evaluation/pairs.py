@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from edgevl_ros.core.errors import BadImage
 from edgevl_ros.core.files import sha256_of
+from edgevl_training.curation.selection import LEAKED, NEAR_BORDER
 from edgevl_training.dataset import read_table, SecondModality, Shard, shards_of
 from edgevl_training.errors import DatasetError
 from edgevl_training.frames import color_of, second_of
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 
 RGB, SECOND, FUSED = 'rgb', 'depth', 'fused'
 # Why curate says that training saw what a pair shows.
-NEAR_BORDER, LEAKED = 'near a split border', 'near-duplicate of a training pair'
+SEEN_IN_TRAINING = (NEAR_BORDER, LEAKED)
 # Scaling the shorter side of a strip to the input size would make the longer one endless.
 _LONGEST_STRIP = 32
 # Inputs of so many pairs are in memory at once.
@@ -126,7 +127,7 @@ def _unseen(
     """
     in_split = pc.equal(decisions['split'], split).to_numpy()
     border, leaked = (
-        in_split & pc.equal(decisions['reason'], why).to_numpy() for why in (NEAR_BORDER, LEAKED)
+        in_split & pc.equal(decisions['reason'], why).to_numpy() for why in SEEN_IN_TRAINING
     )
     rows = np.flatnonzero(in_split & ~border & ~leaked)
     seen = int(border.sum()), int(leaked.sum())
