@@ -24,12 +24,13 @@ import time
 from typing import Any
 
 from edgevl_training import curate, extract, teach
+from edgevl_training.curated_split import CuratedSplit
 from edgevl_training.distill import distillation_terms, MODALITIES, preprocess_of
 from edgevl_training.losses import distillation
 from edgevl_training.output import tool_versions, write_json
 from edgevl_training.processes import joined_processes
 from edgevl_training.students.student import open_student
-from edgevl_training.training_data import batches_of, BatchPlan, CuratedSplit
+from edgevl_training.training_data import batches_of, BatchPlan
 from edgevl_training.training_loop import Trainer, Training
 import torch
 

@@ -21,6 +21,7 @@ from edgevl_training.ablation.measure import measure_rows, Measured
 from edgevl_training.ablation.sources import Sources
 from edgevl_training.ablation.tables import Ablation, as_csv, as_json, markdown
 from edgevl_training.adaptation.options import find_recipe
+from edgevl_training.curated_split import second_modality
 from edgevl_training.errors import DatasetError
 from edgevl_training.output import (
     atomic,
@@ -31,7 +32,6 @@ from edgevl_training.output import (
     write_text,
 )
 from edgevl_training.recipe import parse, Recipe, several_options
-from edgevl_training.training_data import second_modality
 from pydantic import Field, model_validator
 
 TABLES, CHART = 'tables', 'top1.png'

@@ -40,8 +40,8 @@ from pydantic import Field
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from edgevl_training.contrast_training import Objective
+    from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.students.student import Student
-    from edgevl_training.training_data import CuratedSplit
     from edgevl_training.training_loop import Training
     from torch import Tensor
 
@@ -79,6 +79,10 @@ class _Int8Options(Recipe):
     triplet_fraction: float = Field(
         1.0, gt=0, le=1, description='share of the training pairs that the triplets are made of, '
         "those with the teacher's most confident pseudo-labels; the others are distilled only",
+    )
+    bootstrap: float = Field(
+        0.0, ge=0, le=100, description='weight of what the student of stage 1 says of a training '
+        "pair beside the teacher's 1, in the target and the pseudo-label; 0 as published",
     )
     distillation_weight: float | None = Field(
         None, gt=0, le=1000,
@@ -175,10 +179,10 @@ def _check_fits(recipe: ContrastRecipe) -> None:
 
 def _contrast(recipe: ContrastRecipe, accelerator: Accelerator) -> dict[str, Any]:
     """Calibrate and train in all processes; give what belongs into the manifest."""
+    from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.fake_quant import save_quantized
     from edgevl_training.learned_scales import with_fixed_scales
     from edgevl_training.pseudo_labels import choice_of
-    from edgevl_training.training_data import CuratedSplit
     from edgevl_training.training_loop import Trainer
 
     modalities = MODALITIES[_modalities(recipe)]
@@ -196,6 +200,8 @@ def _contrast(recipe: ContrastRecipe, accelerator: Accelerator) -> dict[str, Any
             f'the epoch by, on {accelerator.num_processes} x {accelerator.device.type}',
             flush=True,
         )
+    if recipe.bootstrap and not recipe.ptq:
+        _bootstrap(recipe, train, spec, training, accelerator)
     train.keep_labels(recipe.triplet_fraction)
     objective = _objective(recipe, modalities, train.dim)
     trainer = Trainer(
@@ -213,6 +219,20 @@ def _contrast(recipe: ContrastRecipe, accelerator: Accelerator) -> dict[str, Any
         **outcome(recipe.out, student, spec, trainer, train, validation),
         'modalities': _modalities(recipe),
     }
+
+
+def _bootstrap(
+    recipe: ContrastRecipe, train: CuratedSplit, spec: PreprocessSpec, training: Training,
+    accelerator: Accelerator,
+) -> None:
+    """Let the student of stage 1 have a say in the targets; after a kill it says the same."""
+    from edgevl_training.bootstrapping import bootstrap
+    from edgevl_training.students.student import load_student
+
+    student = load_student(recipe.student / STUDENT)
+    changed = bootstrap(train, student, spec, training, recipe.bootstrap, accelerator)
+    if accelerator.is_main_process:
+        print(f'the student of stage 1 has changed {changed:.0%} of the pseudo-labels', flush=True)
 
 
 def _modalities(recipe: ContrastRecipe) -> str:
@@ -258,7 +278,8 @@ def _calibration_pictures(
     recipe: ContrastRecipe, train: CuratedSplit, spec: PreprocessSpec, training: Training
 ) -> Iterator[Tensor]:
     """Give whole pictures of random training pairs, in batches."""
-    from edgevl_training.training_data import batches_of, BatchPlan, CuratedSplit
+    from edgevl_training.curated_split import CuratedSplit
+    from edgevl_training.training_data import batches_of, BatchPlan
     import numpy as np
     import torch
 

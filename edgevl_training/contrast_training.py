@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgevl_ros.core.frame import Modality
+from edgevl_training.curated_split import UNSURE
 from edgevl_training.distill import distillation_terms
 from edgevl_training.losses import semi_hard_triplets
-from edgevl_training.training_data import UNSURE
 from edgevl_training.training_measures import Features
 import torch
 from torch import distributed, Tensor

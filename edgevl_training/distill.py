@@ -150,9 +150,9 @@ def preprocess_of(
 
 def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     """Train in all processes; give what belongs into the manifest."""
+    from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.pseudo_labels import choice_of
     from edgevl_training.students.student import save_student
-    from edgevl_training.training_data import CuratedSplit
     from edgevl_training.training_loop import Trainer
 
     modalities = MODALITIES[recipe.modalities]

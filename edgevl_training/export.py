@@ -33,9 +33,9 @@ from edgevl_training.training_stage import parameters_of, PREPROCESS, STUDENT
 from pydantic import Field
 
 if TYPE_CHECKING:
+    from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.exporting.parity import Cosines, Exported, FloatArray
     from edgevl_training.students.student import Student
-    from edgevl_training.training_data import CuratedSplit
     import onnx
 
 TENSORRT, CPU = 'student.onnx', 'student.cpu.onnx'
@@ -140,9 +140,9 @@ def _data_of(recipe: ExportRecipe, manifest: dict[str, Any]) -> Path:
 
 def _export(recipe: ExportRecipe, manifest: dict[str, Any], data: Path) -> dict[str, Any]:
     """Write everything but the manifest; give what belongs into that."""
+    from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.exporting.lineage import lineage_of
     from edgevl_training.exporting.threads import torch_threads
-    from edgevl_training.training_data import CuratedSplit
 
     int8 = manifest['verb'] == 'contrast'
     names = manifest['modalities'] if int8 else manifest['recipe']['modalities']

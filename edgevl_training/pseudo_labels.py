@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgevl_training.curated_split import CuratedSplit
 from edgevl_training.errors import DatasetError
-from edgevl_training.training_data import CuratedSplit
 from edgevl_training.training_measures import Choice, Features
 import numpy as np
 import torch

@@ -24,17 +24,11 @@ from accelerate.utils import broadcast
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import PreprocessSpec
 from edgevl_training import checkpoint
+from edgevl_training.curated_split import BOTH, CuratedSplit
 from edgevl_training.errors import TrainingError
 from edgevl_training.progress import Progress, progress
 from edgevl_training.teaching.prefetch import prefetched
-from edgevl_training.training_data import (
-    Batch,
-    batches_in_epoch,
-    batches_of,
-    BatchPlan,
-    BOTH,
-    CuratedSplit,
-)
+from edgevl_training.training_data import Batch, batches_in_epoch, batches_of, BatchPlan
 from edgevl_training.training_log import TrainingLog
 from edgevl_training.training_measures import (
     agreement,

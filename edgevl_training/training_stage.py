@@ -15,8 +15,8 @@ from edgevl_training.output import OutputFolder
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from edgevl_ros.core.preprocess import PreprocessSpec
+    from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.students.student import Student
-    from edgevl_training.training_data import CuratedSplit
     from edgevl_training.training_loop import Trainer
 
 STUDENT, PREPROCESS = 'student.safetensors', 'preprocess.yaml'

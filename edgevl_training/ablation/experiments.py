@@ -37,6 +37,8 @@ _FIXED, _LEARNED = (('--activation-scales', name) for name in ('fixed', 'learned
 _CALIBRATED = ('--ptq', 'true', *_FIXED, *_BOTH)
 _DISTILLED = ('--ptq', 'false', '--loss', 'distillation')
 _CONTRASTED = ('--ptq', 'false', '--loss', 'both')
+# For students that go on from one that has not learned what they are to learn.
+_TEACHER_ALONE = ('--bootstrap', '0')
 
 
 def _budget(of: str) -> tuple[str, ...]:
@@ -56,14 +58,17 @@ EXPERIMENTS = {
     'initial': Experiment('distill', ('--epochs', '0', *_BOTH)),
     # Scales of a network that knows nothing yet have to move with it.
     'single_stage': Experiment(
-        'contrast', (*_CONTRASTED, *_LEARNED, *_BOTH, *_budget('single')), 'initial'
+        'contrast', (
+            *_CONTRASTED, *_LEARNED, *_BOTH, *_TEACHER_ALONE, *_budget('single'),
+        ), 'initial',
     ),
     'rgb_stage1': Experiment('distill', _RGB),
     'depth_stage1': Experiment('distill', _DEPTH),
     'rgb_only': Experiment('contrast', (*_CONTRASTED, *_RGB), 'rgb_stage1'),
     'depth_only': Experiment('contrast', (*_CONTRASTED, *_DEPTH), 'depth_stage1'),
     'cqd': Experiment('contrast', (
-        *_DISTILLED, *_FIXED, *_DEPTH, '--calibration-modalities', 'both', *_budget('stage1'),
+        *_DISTILLED, *_FIXED, *_DEPTH, *_TEACHER_ALONE, '--calibration-modalities', 'both',
+        *_budget('stage1'),
     ), 'rgb_stage1'),
 }
 

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from edgevl_ros.core.errors import BadImage
 from edgevl_ros.core.files import sha256_of
+from edgevl_training.curated_split import second_modality
 from edgevl_training.curation.selection import LEAKED, NEAR_BORDER
 from edgevl_training.dataset import read_table, SecondModality, Shard, shards_of
 from edgevl_training.errors import DatasetError
 from edgevl_training.frames import color_of, second_of
 from edgevl_training.output import MANIFEST, read_manifest
-from edgevl_training.training_data import second_modality
 import numpy as np
 from numpy.typing import NDArray
 import pyarrow as pa

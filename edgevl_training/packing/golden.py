@@ -16,11 +16,11 @@ from typing import Any
 
 from edgevl_ros.core.frame import Frame, Modality
 from edgevl_ros.core.preprocess import model_input, PreprocessSpec
+from edgevl_training.curated_split import second_modality
 from edgevl_training.dataset import read_batches, SecondModality, shards_of
 from edgevl_training.errors import DatasetError
 from edgevl_training.frames import color_of, second_of
 from edgevl_training.output import read_manifest
-from edgevl_training.training_data import second_modality
 import numpy as np
 from numpy.typing import NDArray
 

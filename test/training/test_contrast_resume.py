@@ -17,7 +17,7 @@ from support.contrasting import command, make_data, make_stage1  # noqa: E402, I
 from support.distilling import finish, kill_after_an_epoch, metrics_of  # noqa: E402
 
 # The paper's. Larger steps would make much of a last digit that turned a rounding.
-OPTIONS = ('--learning-rate', '1e-6')
+OPTIONS = ('--learning-rate', '1e-6', '--bootstrap', '1')
 
 
 @pytest.fixture(scope='module')

@@ -15,12 +15,13 @@ pytest.importorskip('accelerate', reason='accelerate is not installed')
 torch = pytest.importorskip('torch', reason='torch is not installed')
 pytest.importorskip('timm', reason='timm is not installed')
 
-from edgevl_training.dataset import SecondModality  # noqa: E402, I100
+from edgevl_training.curated_split import CuratedSplit  # noqa: E402, I100
+from edgevl_training.dataset import SecondModality  # noqa: E402
 from edgevl_training.distill import preprocess_of, run  # noqa: E402
 from edgevl_training.errors import OutputError, RecipeError, TrainingError  # noqa: E402
 from edgevl_training.output import read_manifest  # noqa: E402
 from edgevl_training.students.student import load_student, open_student  # noqa: E402
-from edgevl_training.training_data import batches_of, BatchPlan, CuratedSplit  # noqa: E402
+from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
 from support.curated_folder import make_curated  # noqa: E402
 from support.distilling import arguments, make_data, metrics_of  # noqa: E402
 

@@ -21,11 +21,12 @@ pytest.importorskip('pyarrow', reason='pyarrow is not installed')
 onnx = pytest.importorskip('onnx', reason='onnx is not installed')
 
 from edgevl_training import cli  # noqa: E402, I100
+from edgevl_training.curated_split import CuratedSplit  # noqa: E402
 from edgevl_training.errors import RecipeError  # noqa: E402
 from edgevl_training.packing.contents import graphs_of  # noqa: E402
 from edgevl_training.packing.golden import photographed_frames  # noqa: E402
 from edgevl_training.packing.words import read_labels  # noqa: E402
-from edgevl_training.training_data import batches_of, BatchPlan, CuratedSplit  # noqa: E402
+from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
 from support.camera_bag import millimetres, picture  # noqa: E402
 from support.curated_folder import make_curated  # noqa: E402
 from support.fixtures import PHRASE_LISTS  # noqa: E402

@@ -19,17 +19,12 @@ import pytest
 
 pytest.importorskip('pyarrow', reason='pyarrow is not installed')
 
-from edgevl_training import training_data  # noqa: E402, I100
+from edgevl_training import curated_split  # noqa: E402, I100
+from edgevl_training.curated_split import CuratedSplit, UNSURE  # noqa: E402
 from edgevl_training.dataset import SecondModality  # noqa: E402
 from edgevl_training.errors import DatasetError  # noqa: E402
 from edgevl_training.frames import color_of, second_of  # noqa: E402
-from edgevl_training.training_data import (  # noqa: E402
-    batches_in_epoch,
-    batches_of,
-    BatchPlan,
-    CuratedSplit,
-    UNSURE,
-)
+from edgevl_training.training_data import batches_in_epoch, batches_of, BatchPlan  # noqa: E402
 from support.curated_folder import make_curated  # noqa: E402
 
 SPEC = PreprocessSpec(
@@ -192,7 +187,7 @@ def test_one_modality_alone(data):
 
 
 def test_little_of_the_data_is_in_memory(data, monkeypatch):
-    monkeypatch.setattr(training_data, 'WINDOW', 2)
+    monkeypatch.setattr(curated_split, 'WINDOW', 2)
     split = CuratedSplit(data[0], 'train')
     assert len(set(seen(batches_of(split, SPEC, plan(4))))) == 20
     assert len(split._cache) <= 2
