@@ -35,10 +35,9 @@ _BOTH, _RGB, _DEPTH = (('--modalities', name) for name in ('both', 'rgb', 'depth
 _FIXED, _LEARNED = (('--activation-scales', name) for name in ('fixed', 'learned'))
 # What makes a row what it is comes from here, whatever else the recipe says.
 _CALIBRATED = ('--ptq', 'true', *_FIXED, *_BOTH)
-_DISTILLED = ('--ptq', 'false', '--loss', 'distillation')
+# From the teacher alone, as published.
+_DISTILLED = ('--ptq', 'false', '--loss', 'distillation', '--bootstrap', '0')
 _CONTRASTED = ('--ptq', 'false', '--loss', 'both')
-# For students that go on from one that has not learned what they are to learn.
-_TEACHER_ALONE = ('--bootstrap', '0')
 
 
 def _budget(of: str) -> tuple[str, ...]:
@@ -59,7 +58,8 @@ EXPERIMENTS = {
     # Scales of a network that knows nothing yet have to move with it.
     'single_stage': Experiment(
         'contrast', (
-            *_CONTRASTED, *_LEARNED, *_BOTH, *_TEACHER_ALONE, *_budget('single'),
+            # There is no stage 1 that could have a say.
+            *_CONTRASTED, *_LEARNED, *_BOTH, '--bootstrap', '0', *_budget('single'),
         ), 'initial',
     ),
     'rgb_stage1': Experiment('distill', _RGB),
@@ -67,8 +67,7 @@ EXPERIMENTS = {
     'rgb_only': Experiment('contrast', (*_CONTRASTED, *_RGB), 'rgb_stage1'),
     'depth_only': Experiment('contrast', (*_CONTRASTED, *_DEPTH), 'depth_stage1'),
     'cqd': Experiment('contrast', (
-        *_DISTILLED, *_FIXED, *_DEPTH, *_TEACHER_ALONE, '--calibration-modalities', 'both',
-        *_budget('stage1'),
+        *_DISTILLED, *_FIXED, *_DEPTH, '--calibration-modalities', 'both', *_budget('stage1'),
     ), 'rgb_stage1'),
 }
 
@@ -119,7 +118,7 @@ ROWS: Mapping[RowName, Row] = {
     'stage1': Row('FP32', {2: 'Stage 1'}, 'distilled for both modalities', _both('stage1')),
     'ptq': Row('INT8', {2: '+ PTQ'}, 'stage 1, calibrated and not trained on', _both('ptq')),
     'qat': Row(
-        'INT8', {2: '+ QAT'}, 'stage 1, trained on with rounding: distillation only, '
+        'INT8', {2: '+ QAT'}, 'stage 1, trained on with rounding: distillation from the teacher alone, '
         'activation scales as calibrated', _both('qat'),
     ),
     'lsq': Row(
@@ -128,7 +127,7 @@ ROWS: Mapping[RowName, Row] = {
     ),
     'stage2': Row(
         'INT8', {1: 'EdgeVL', 2: '+ Stage 2 (EdgeVL)'}, 'stage 1, then rounding, distillation '
-        'and triplets together', _both('stage2'),
+        'and triplets together, with the options of the recipe', _both('stage2'),
     ),
     'single_stage': Row(
         'INT8', {2: 'Single stage'}, 'the objective of stage 2 from the beginning, for the '
