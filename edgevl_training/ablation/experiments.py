@@ -118,8 +118,8 @@ ROWS: Mapping[RowName, Row] = {
     'stage1': Row('FP32', {2: 'Stage 1'}, 'distilled for both modalities', _both('stage1')),
     'ptq': Row('INT8', {2: '+ PTQ'}, 'stage 1, calibrated and not trained on', _both('ptq')),
     'qat': Row(
-        'INT8', {2: '+ QAT'}, 'stage 1, trained on with rounding: distillation from the teacher alone, '
-        'activation scales as calibrated', _both('qat'),
+        'INT8', {2: '+ QAT'}, 'stage 1, trained on with rounding: distillation from the '
+        'teacher alone, activation scales as calibrated', _both('qat'),
     ),
     'lsq': Row(
         'INT8', {2: '+ QAT, learned steps (LSQ)'}, 'QAT whose activation scales are trained; '
