@@ -1,0 +1,56 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What an engine's layers compute in, read from what the builder reports of the finished engine.
+
+The flag that allows INT8 says nothing about what was chosen; the types of a layer's tensors do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import re
+
+# What the builder's report of a finished engine begins with; one line for each layer follows.
+REPORT = 'Layers:\n'
+_LAYER = re.compile(
+    r'^Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: \[(?P<inputs>.*?)\], '
+    r'Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName:'
+)
+_TYPE = re.compile(r'Datatype: (\w+)')
+# Layers that multiply matrices, where nearly all the time goes.
+_PRODUCTS = ('conv', 'correlation', 'gemm', 'matmul', 'matrix', 'mha')
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of an engine and the types, such as ``Int8``, of its tensors."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    constants: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def multiplies(self) -> bool:
+        """Tell whether it is a convolution or a matrix product."""
+        return any(word in self.kind.lower() for word in _PRODUCTS)
+
+    @property
+    def is_int8(self) -> bool:
+        """Tell whether what it multiplies are 8-bit integers."""
+        return bool(self.inputs) and self.inputs[0] == 'Int8' and (
+            'Int8' in self.constants or 'Int8' in self.inputs[1:]
+        )
+
+
+def layers_in(report: str) -> tuple[Layer, ...]:
+    """Read the layers in a builder's detailed report; none where it has another form."""
+    return tuple(
+        Layer(
+            match['name'], match['kind'],
+            *(tuple(_TYPE.findall(match[part])) for part in ('inputs', 'constants', 'outputs')),
+        )
+        for match in map(_LAYER.match, report.splitlines()) if match
+    )

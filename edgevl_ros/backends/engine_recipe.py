@@ -1,0 +1,105 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What decides a TensorRT engine: the graph, the choices made for it, and the GPU."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+import hashlib
+import json
+from pathlib import Path
+import re
+
+from edgevl_ros.core.bundle import Bundle
+from edgevl_ros.core.errors import BackendError
+from edgevl_ros.core.onnx_files import external_files
+
+# Of each backend: the key of its graph in the bundle's manifest, and what it mostly computes in.
+PRECISIONS = {'tensorrt': 'int8', 'tensorrt-fp16': 'fp16'}
+MAX_BATCH = 4
+# More than these students ask for, and little enough for a Jetson beside the rest of a robot.
+WORKSPACE_BYTES = 512 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """
+    The GPU that an engine is for.
+
+    ``gpu`` is its name, empty for any of that compute capability, which only TensorRT for RTX
+    can build for.
+    """
+
+    capability: tuple[int, int]
+    gpu: str = ''
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """
+        Read a compute capability such as ``sm86`` or ``8.6``.
+
+        :raises BackendError: when it is none.
+        """
+        match = re.fullmatch(r'(?:sm_?)?(\d{1,2})\.?(\d)', text.strip().lower())
+        if match is None:
+            raise BackendError(f'expected a compute capability such as sm86, found {text!r}')
+        return cls((int(match[1]), int(match[2])))
+
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f'{self.gpu or "any GPU"} (sm{self.capability[0]}{self.capability[1]})'
+
+
+@dataclass(frozen=True)
+class EngineRecipe:
+    """The choices that an engine is built with; ``usual_batch`` is the one to be fastest for."""
+
+    precision: str
+    input_name: str
+    input_size: int
+    usual_batch: int = 1
+    max_batch: int = MAX_BATCH
+    workspace_bytes: int = WORKSPACE_BYTES
+
+    @classmethod
+    def of(cls, bundle: Bundle, backend: str) -> EngineRecipe:
+        """Choose for a bundle: as many images at once as a whole frame has that count."""
+        count = sum(weight > 0 for weight in bundle.fusion.values())
+        return cls(PRECISIONS[backend], 'image', bundle.preprocess.input_size, max(1, count))
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """All that an engine depends on; another key is another engine."""
+
+    onnx_sha256: str
+    library: str
+    version: str
+    gpu: str
+    capability: str
+    recipe: EngineRecipe
+
+    @property
+    def digest(self) -> str:
+        """Give the key as hexadecimal digits, a good file name."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_model(path: Path) -> bytes:
+    """
+    Read an ONNX graph that has its weights inside, so that its hash is that of all of it.
+
+    :raises BackendError: when it cannot be read or its weights are elsewhere.
+    """
+    try:
+        model = path.read_bytes()
+        elsewhere = external_files(model)
+    except (OSError, ValueError) as error:
+        raise BackendError(f'{path}: expected a readable ONNX graph, found {error}') from error
+    if elsewhere:
+        raise BackendError(
+            f'{path}: expected an ONNX graph with its weights inside, found them in '
+            f'{sorted(elsewhere)}; export the bundle again'
+        )
+    return model

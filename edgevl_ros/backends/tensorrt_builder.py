@@ -1,0 +1,204 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From an ONNX graph to a TensorRT engine, with TensorRT 8.6 to 11 and TensorRT for RTX.
+
+Up to TensorRT 9 flags say which precisions may be used, from 10 on the graph says it itself
+(strongly typed networks), 11 knows nothing else. INT8 is explicit everywhere: where the graph has
+QuantizeLinear and DequantizeLinear, nothing is calibrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import threading
+from typing import Any, TYPE_CHECKING
+
+from edgevl_ros.backends.build_progress import monitor, PhaseTree, Progress
+from edgevl_ros.backends.engine_layers import Layer, layers_in, REPORT
+from edgevl_ros.backends.engine_recipe import EngineRecipe, Target
+from edgevl_ros.backends.tensorrt_library import Library
+from edgevl_ros.core.errors import BackendError
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+_TOLD = ('INTERNAL_ERROR', 'ERROR')
+_LONGEST_REASON = 600
+
+
+class BuildCancelled(BackendError):
+    """A build was told to stop before it was done."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """
+    A serialized engine and what came with it.
+
+    ``layers`` is empty where the builder does not report them in a form that is known;
+    ``timing_cache`` where this TensorRT has none.
+    """
+
+    engine: bytes
+    layers: tuple[Layer, ...]
+    timing_cache: bytes
+
+
+class _Log:
+    """What the builder says, from any of its threads: its errors, and its report of layers."""
+
+    def __init__(self) -> None:
+        self._errors: list[str] = []
+        self._report = ''
+        self._lock = threading.Lock()
+
+    def listen(self, severity: str, message: str) -> None:
+        with self._lock:
+            if severity in _TOLD:
+                self._errors.append(' '.join(message.split()))
+            elif message.startswith(REPORT):
+                self._report = message
+
+    @property
+    def reason(self) -> str:
+        """Give the first error, which the later ones follow from."""
+        return self._errors[0][:_LONGEST_REASON] if self._errors else 'it says no reason'
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return layers_in(self._report)
+
+
+def build_engine(
+    library: Library,
+    model: bytes,
+    recipe: EngineRecipe,
+    target: Target,
+    *,
+    report: Callable[[Progress], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+    timing_cache: bytes = b'',
+) -> Built:
+    """
+    Build an engine; this takes from seconds to many minutes.
+
+    :param model: the bytes of an ONNX graph with the weights in it.
+    :param target: the GPU to build for; this machine's own, or with TensorRT for RTX any.
+    :param report: called on the builder's threads, never with TensorRT before 10.
+    :param cancelled: asked at every step; a true answer ends the build.
+    :param timing_cache: what an earlier build measured; a foreign one is passed over.
+    :raises BuildCancelled: when it was told to stop.
+    :raises BackendError: when TensorRT refuses the graph or the GPU, with its own first reason.
+    """
+    log = _Log()
+    logger = library.logger(log.listen)
+    # Kept in names: the builder does not own what it is given.
+    builder = _made(lambda: library.trt.Builder(logger), 'a builder', log)
+    network = _parse(library, builder, logger, model, log)
+    config, cache = _configure(library, builder, recipe, target, timing_cache)
+    listener = monitor(library, PhaseTree(report), cancelled)
+    if listener is not None:
+        config.progress_monitor = listener
+    _add_profile(builder, config, recipe)
+    serialized = _made(
+        lambda: builder.build_serialized_network(network, config), 'an engine', log, cancelled
+    )
+    measured = bytes(cache.serialize()) if cache is not None else b''
+    return Built(bytes(serialized), log.layers, measured)
+
+
+def _made(
+    make: Callable[[], Any], what: str, log: _Log, cancelled: Callable[[], bool] = lambda: False
+) -> Any:
+    """Give what TensorRT makes; where it makes nothing, raise its reason."""
+    try:
+        made = make()
+    except Exception as error:  # noqa: B902 - pybind turns C++ exceptions into any kind
+        raise BackendError(f'expected {what} of TensorRT, found {error}: {log.reason}') from error
+    if cancelled():
+        raise BuildCancelled('the build of a TensorRT engine was cancelled')
+    if made is None:
+        raise BackendError(
+            f'expected {what} of TensorRT, found that it refuses: {log.reason}; update TensorRT, '
+            'export the bundle again, or choose the backend onnxruntime'
+        )
+    return made
+
+
+def _parse(
+    library: Library, builder: trt.Builder, logger: trt.ILogger, model: bytes, log: _Log
+) -> trt.INetworkDefinition:
+    api = library.trt
+    kinds = api.NetworkDefinitionCreationFlag
+    # Gone from TensorRT 11, where no other kind of batch is left; needed up to 9.
+    wanted = ['STRONGLY_TYPED'] if library.strongly_typed else ['EXPLICIT_BATCH']
+    flags = sum(1 << int(getattr(kinds, name)) for name in wanted if hasattr(kinds, name))
+    network: trt.INetworkDefinition = builder.create_network(flags)
+    parser = api.OnnxParser(network, logger)
+    if not parser.parse(model):
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        reason = errors[0].desc() if errors else log.reason
+        raise BackendError(
+            f'expected an ONNX graph that {library.name} {library.version} reads, found that it '
+            f'refuses: {" ".join(str(reason).split())[:_LONGEST_REASON]}; export the bundle '
+            'again, or choose the backend onnxruntime'
+        )
+    return network
+
+
+def _configure(
+    library: Library,
+    builder: trt.Builder,
+    recipe: EngineRecipe,
+    target: Target,
+    timing_cache: bytes,
+) -> tuple[trt.IBuilderConfig, trt.ITimingCache | None]:
+    api = library.trt
+    config: trt.IBuilderConfig = builder.create_builder_config()
+    config.set_memory_pool_limit(api.MemoryPoolType.WORKSPACE, recipe.workspace_bytes)
+    # Without it the engine does not tell afterwards what its layers compute in.
+    config.profiling_verbosity = api.ProfilingVerbosity.DETAILED
+    if not library.strongly_typed:
+        config.set_flag(api.BuilderFlag.FP16)
+        if recipe.precision == 'int8':
+            config.set_flag(api.BuilderFlag.INT8)
+    if library.is_rtx:
+        _set_target(api, config, target)
+        # It compiles for the GPU when the engine is loaded and measures nothing before.
+        return config, None
+    cache = _timing_cache(config, timing_cache) or _timing_cache(config, b'')
+    return config, cache
+
+
+def _timing_cache(config: trt.IBuilderConfig, content: bytes) -> trt.ITimingCache | None:
+    """Start from what was measured before; None where TensorRT does not take it."""
+    try:
+        cache = config.create_timing_cache(content)
+    except Exception:  # noqa: B902 - whatever a damaged one raises, a build can do without
+        return None
+    return cache if cache is not None and config.set_timing_cache(cache, False) else None
+
+
+def _set_target(api: Any, config: Any, target: Target) -> None:
+    name = f'SM{target.capability[0]}{target.capability[1]}'
+    known = [kind for kind in api.ComputeCapability.__members__ if kind.startswith('SM')]
+    if name not in known:
+        raise BackendError(
+            f'expected a GPU that TensorRT for RTX builds for ({", ".join(sorted(known))}), found '
+            f'{name}; install TensorRT, or choose the backend onnxruntime'
+        )
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(getattr(api.ComputeCapability, name), 0)
+
+
+def _add_profile(
+    builder: trt.Builder, config: trt.IBuilderConfig, recipe: EngineRecipe
+) -> None:
+    """Promise which batches will come, and which of them to be fastest for."""
+    profile = builder.create_optimization_profile()
+    image = (3, recipe.input_size, recipe.input_size)
+    batches = (1, recipe.usual_batch, recipe.max_batch)
+    profile.set_shape(recipe.input_name, *((batch, *image) for batch in batches))
+    config.add_optimization_profile(profile)
