@@ -21,6 +21,10 @@ MAX_BATCH = 4
 WORKSPACE_BYTES = 512 << 20
 
 
+class BuildCancelled(BackendError):
+    """The build of an engine was told to stop before it was done."""
+
+
 @dataclass(frozen=True)
 class Target:
     """

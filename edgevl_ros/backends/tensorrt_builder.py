@@ -17,7 +17,7 @@ from typing import Any, TYPE_CHECKING
 
 from edgevl_ros.backends.build_progress import monitor, PhaseTree, Progress
 from edgevl_ros.backends.engine_layers import Layer, layers_in, REPORT
-from edgevl_ros.backends.engine_recipe import EngineRecipe, Target
+from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineRecipe, Target
 from edgevl_ros.backends.tensorrt_library import Library
 from edgevl_ros.core.errors import BackendError
 
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 _TOLD = ('INTERNAL_ERROR', 'ERROR')
 _LONGEST_REASON = 600
-
-
-class BuildCancelled(BackendError):
-    """A build was told to stop before it was done."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def build_engine(
     listener = monitor(library, PhaseTree(report), cancelled)
     if listener is not None:
         config.progress_monitor = listener
-    _add_profile(builder, config, recipe)
+    _add_profile(library, builder, config, recipe)
     serialized = _made(
         lambda: builder.build_serialized_network(network, config), 'an engine', log, cancelled
     )
@@ -194,11 +190,12 @@ def _set_target(api: Any, config: Any, target: Target) -> None:
 
 
 def _add_profile(
-    builder: trt.Builder, config: trt.IBuilderConfig, recipe: EngineRecipe
+    library: Library, builder: trt.Builder, config: trt.IBuilderConfig, recipe: EngineRecipe
 ) -> None:
     """Promise which batches will come, and which of them to be fastest for."""
     profile = builder.create_optimization_profile()
     image = (3, recipe.input_size, recipe.input_size)
     batches = (1, recipe.usual_batch, recipe.max_batch)
-    profile.set_shape(recipe.input_name, *((batch, *image) for batch in batches))
+    shapes = (library.trt.Dims4((batch, *image)) for batch in batches)
+    profile.set_shape(recipe.input_name, *shapes)
     config.add_optimization_profile(profile)

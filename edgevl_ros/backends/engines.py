@@ -1,0 +1,144 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The engine of a bundle on a GPU: from the cache, or built once and kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import contextlib
+from dataclasses import dataclass
+import hashlib
+from typing import Any
+
+from edgevl_ros.backends.build_progress import Progress
+from edgevl_ros.backends.engine_cache import EngineCache, EngineCacheError
+from edgevl_ros.backends.engine_layers import Layer
+from edgevl_ros.backends.engine_process import build_in_process
+from edgevl_ros.backends.engine_recipe import EngineKey, EngineRecipe, read_model, Target
+from edgevl_ros.backends.tensorrt_library import Library
+from edgevl_ros.core.bundle import Bundle
+
+
+class Reporter:
+    """What is told while an engine is made; both do nothing unless replaced."""
+
+    def say(self, line: str) -> None:
+        """Take a line that people should read."""
+
+    def progress(self, progress: Progress) -> None:
+        """Take how far the build is; comes from other threads."""
+
+    def cancelled(self) -> bool:
+        """Tell whether nobody waits for the engine any more."""
+        return False
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine with its key; ``layers`` only of one that was just built."""
+
+    key: EngineKey
+    content: bytes
+    built: bool
+    layers: tuple[Layer, ...] = ()
+
+
+class Engines:
+    """
+    The engines of one TensorRT and one GPU.
+
+    ``cache`` is None where there is no folder to keep them in: then each is built when needed.
+    """
+
+    def __init__(self, library: Library, target: Target, cache: EngineCache | None) -> None:
+        """Take the library to build with, the GPU to build for and the place to keep them."""
+        self.library = library
+        # An engine of TensorRT for RTX runs on every GPU of the compute capability it is for.
+        self.target = Target(target.capability) if library.is_rtx else target
+        self.cache = cache
+
+    def key(self, bundle: Bundle, backend: str) -> EngineKey:
+        """
+        Give the key of a bundle's engine for a backend.
+
+        :raises BundleError: when the bundle has no graph for it.
+        :raises BackendError: when the graph cannot be read.
+        """
+        return self._key(read_model(bundle.model_path(backend)), EngineRecipe.of(bundle, backend))
+
+    def get(self, bundle: Bundle, backend: str, reporter: Reporter) -> Engine:
+        """
+        Load or build the engine of a bundle for a backend.
+
+        Of several processes that ask at the same time, one builds and the others wait for it.
+
+        :raises BundleError: when the bundle has no graph for it.
+        :raises BuildCancelled: when the reporter says so.
+        :raises BackendError: when TensorRT refuses the graph.
+        """
+        model = read_model(bundle.model_path(backend))
+        recipe = EngineRecipe.of(bundle, backend)
+        key = self._key(model, recipe)
+        content = self._load(key, reporter)
+        if content:
+            return Engine(key, content, built=False)
+        with self._alone(key, reporter):
+            # Another process may have built it while this one waited.
+            content = self._load(key, reporter)
+            if content:
+                return Engine(key, content, built=False)
+            return self._build(model, recipe, key, reporter)
+
+    def discard(self, engine: Engine) -> None:
+        """Forget an engine that TensorRT did not take."""
+        if self.cache is not None:
+            self.cache.discard(engine.key)
+
+    def _key(self, model: bytes, recipe: EngineRecipe) -> EngineKey:
+        capability = '{}.{}'.format(*self.target.capability)
+        return EngineKey(
+            hashlib.sha256(model).hexdigest(), self.library.name, self.library.version,
+            self.target.gpu, capability, recipe,
+        )
+
+    def _load(self, key: EngineKey, reporter: Reporter) -> bytes:
+        return self.cache.load(key, reporter.say) if self.cache is not None else b''
+
+    def _alone(
+        self, key: EngineKey, reporter: Reporter
+    ) -> contextlib.AbstractContextManager[Any]:
+        if self.cache is None:
+            return contextlib.nullcontext()
+        return self.cache.building(
+            key, reporter.cancelled,
+            lambda: reporter.say('another process builds this engine; waiting for it'),
+        )
+
+    def _build(
+        self, model: bytes, recipe: EngineRecipe, key: EngineKey, reporter: Reporter
+    ) -> Engine:
+        reporter.say(
+            f'building an engine ({recipe.precision}, batch 1 to {recipe.max_batch}) with '
+            f'{self.library.name} {self.library.version} for {self.target}'
+        )
+        built = build_in_process(
+            self.library.name, model, recipe, self.target,
+            report=reporter.progress, cancelled=reporter.cancelled,
+            timing_cache=self.cache.timing(key) if self.cache is not None else b'',
+        )
+        if self.cache is not None:
+            try:
+                self.cache.store_timing(key, built.timing_cache)
+                self.cache.store(key, built.engine)
+            except EngineCacheError as error:
+                reporter.say(f'the engine is used but not kept: {error}')
+        return Engine(key, built.engine, built=True, layers=built.layers)
+
+
+def open_cache(folder: str, say: Callable[[str], None]) -> EngineCache | None:
+    """Open the folder of engines; None, with a line that says why, where there can be none."""
+    try:
+        return EngineCache.open(folder)
+    except EngineCacheError as error:
+        say(f'engines are built but not kept: {error}')
+        return None
