@@ -45,6 +45,7 @@ def build_in_process(
     Build an engine as `build_engine` does, in another process with lower priority.
 
     :param library: the module to build with, as `Library.name`.
+    :param report: called ten times a second, also where TensorRT tells nothing.
     :raises BuildCancelled: when it was told to stop; the process is gone then.
     :raises BackendError: when the build fails or its process dies, with the reason.
     """
@@ -93,9 +94,9 @@ def _converse(
 ) -> tuple[Layer, ...]:
     """Tell the process what to build and listen to it until it ends."""
     assert process.stdin is not None and process.stdout is not None
-    answers: dict[str, Any] = {}
+    answers: dict[str, Any] = {'progress': Progress(None, 'starting')}
     # A reader of its own, so that a process that says nothing can be cancelled as well.
-    reader = threading.Thread(target=_listen, args=(process.stdout, report, answers), daemon=True)
+    reader = threading.Thread(target=_listen, args=(process.stdout, answers), daemon=True)
     reader.start()
     try:
         process.stdin.write(json.dumps(request).encode() + b'\n')
@@ -105,6 +106,8 @@ def _converse(
     while reader.is_alive():
         if cancelled():
             raise BuildCancelled('the build of a TensorRT engine was cancelled')
+        # Also without news: whoever waits wants to know that it goes on.
+        report(answers['progress'])
         reader.join(_POLL_S)
     status = process.wait()
     if 'error' in answers:
@@ -123,16 +126,14 @@ def _converse(
 _TENSORS = ('inputs', 'constants', 'outputs')
 
 
-def _listen(
-    stream: Any, report: Callable[[Progress], None], answers: dict[str, Any]
-) -> None:
+def _listen(stream: Any, answers: dict[str, Any]) -> None:
     for line in stream:
         try:
             said = json.loads(line)
         except ValueError:
             continue
         if 'share' in said:
-            report(Progress(said['share'], said['phase']))
+            answers['progress'] = Progress(said['share'], said['phase'])
         else:
             answers.update(said)
 

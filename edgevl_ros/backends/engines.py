@@ -10,27 +10,13 @@ from dataclasses import dataclass
 import hashlib
 from typing import Any
 
-from edgevl_ros.backends.build_progress import Progress
 from edgevl_ros.backends.engine_cache import EngineCache, EngineCacheError
 from edgevl_ros.backends.engine_layers import Layer
 from edgevl_ros.backends.engine_process import build_in_process
 from edgevl_ros.backends.engine_recipe import EngineKey, EngineRecipe, read_model, Target
+from edgevl_ros.backends.reporter import Reporter
 from edgevl_ros.backends.tensorrt_library import Library
 from edgevl_ros.core.bundle import Bundle
-
-
-class Reporter:
-    """What is told while an engine is made; both do nothing unless replaced."""
-
-    def say(self, line: str) -> None:
-        """Take a line that people should read."""
-
-    def progress(self, progress: Progress) -> None:
-        """Take how far the build is; comes from other threads."""
-
-    def cancelled(self) -> bool:
-        """Tell whether nobody waits for the engine any more."""
-        return False
 
 
 @dataclass(frozen=True)

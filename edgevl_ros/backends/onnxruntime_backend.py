@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgevl_ros.backends.unit_rows import check_unit_rows
 from edgevl_ros.core.backend import ArraySpec, embedding_spec, image_spec
 from edgevl_ros.core.bundle import Bundle
 from edgevl_ros.core.errors import BackendError
@@ -15,8 +16,6 @@ from numpy.typing import NDArray
 LOG_ERRORS_ONLY = 3
 # The provider that fuses TensorRT's placement of Q/DQ; every other one runs the CPU placement.
 TENSORRT_PROVIDER = 'TensorrtExecutionProvider'
-# Half precision and quantisation stay well below this.
-UNIT_TOLERANCE = 1e-2
 
 
 class OnnxRuntimeBackend:
@@ -72,23 +71,13 @@ class OnnxRuntimeBackend:
         except Exception as error:  # noqa: B902 - its exceptions share no documented base
             raise BackendError(f'{self.name}: inference failed: {error}') from error
         self._output_spec.check(embeddings, f'{self.name}.embed')
-        self._check_unit_rows(embeddings)
+        check_unit_rows(embeddings, self.name)
         unit: NDArray[np.float32] = embeddings
         return unit
 
     def close(self) -> None:
         """Free the session."""
         self._session = None
-
-    def _check_unit_rows(self, embeddings: NDArray[np.float32]) -> None:
-        norms = np.linalg.norm(embeddings, axis=1)
-        worst = norms[np.argmax(np.abs(norms - 1))]
-        # Written so that NaN, which compares false with everything, is refused.
-        if not abs(worst - 1) <= UNIT_TOLERANCE:
-            raise BackendError(
-                f'{self.name}.embed: expected unit rows, found one of norm {worst:.4f}; '
-                'export the bundle again or choose another backend'
-            )
 
     def _check_graph(self, model: str) -> None:
         """Refuse a graph whose ends differ from what the bundle says."""

@@ -12,7 +12,9 @@ from typing import Any
 
 from edgevl_ros.core.errors import SettingsError
 
-BACKENDS = ('auto', 'onnxruntime', 'onnxruntime-cuda', 'onnxruntime-tensorrt')
+BACKENDS = (
+    'auto', 'onnxruntime', 'onnxruntime-cuda', 'onnxruntime-tensorrt', 'tensorrt', 'tensorrt-fp16',
+)
 
 Value = bool | int | float | str | tuple[str, ...]
 
@@ -61,7 +63,8 @@ class Settings:
     )
     backend: str = _setting(
         'auto',
-        'Inference runtime; auto takes ONNX Runtime on the CPU.',
+        'Inference runtime; auto begins with ONNX Runtime on the CPU and goes over to TensorRT '
+        'where that is there and faster; tensorrt does so whether or not it is faster.',
         change=Change.CONFIGURE,
         choices=BACKENDS,
     )
@@ -71,6 +74,11 @@ class Settings:
         change=Change.CONFIGURE,
         minimum=0,
         maximum=256,
+    )
+    engine_cache: str = _setting(
+        '',
+        "Folder that TensorRT's engines are kept in; empty for ~/.cache/edgevl_ros/engines.",
+        change=Change.CONFIGURE,
     )
     image_transport: str = _setting(
         'raw',
