@@ -13,7 +13,8 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from edgevl_ros.backends import open_backend
+from edgevl_ros.backends.starting import begin_upgrade, open_first
+from edgevl_ros.backends.upgrade import Upgrade
 from edgevl_ros.core.bundle import Bundle, check_golden
 from edgevl_ros.core.errors import BackendError, EdgeVLError
 from edgevl_ros.core.frame import Modality
@@ -65,6 +66,7 @@ class PerceptionNode(LifecycleNode):
         super().__init__(NODE_NAME, **kwargs)
         self._settings = parameters.declare(self)
         self._perception: Perception | None = None
+        self._upgrade: Upgrade | None = None
         self._bundle_name = ''
         self._flow: _Flow | None = None
         self._left_behind: _Flow | None = None
@@ -153,6 +155,9 @@ class PerceptionNode(LifecycleNode):
         :returns: False when inference has not returned in time and its thread is left behind.
         """
         ended = self._stop_flow(timeout_s)
+        if self._upgrade is not None:
+            self._upgrade.cancel(timeout_s)
+            self._upgrade = None
         if self._perception is not None:
             self._perception.close()
             self._perception = None
@@ -217,11 +222,12 @@ class PerceptionNode(LifecycleNode):
         settings = self._settings
         bundle = Bundle.open(settings.bundle)
         with contextlib.ExitStack() as undo:
-            backend = open_backend(settings.backend, bundle, settings.threads)
+            backend = open_first(settings, bundle, self._log_backend)
             undo.callback(backend.close)
             check_golden(bundle, backend)
             perception = Perception(bundle, backend, settings)
             undo.pop_all()
+        self._upgrade = begin_upgrade(settings, bundle, backend, self._log_backend)
         self._bundle_name = bundle.name
         return perception
 
@@ -293,13 +299,31 @@ class PerceptionNode(LifecycleNode):
         if self._flow is None:
             _, state = self._state_machine.current_state
             level = DiagnosticStatus.ERROR if self._failure else DiagnosticStatus.OK
-            return Report(level, self._failure or state, {'bundle': self._bundle_name})
+            return Report(level, self._failure or state, self._configuration())
         now = self._flow.observe(self._statistics)
         judged = report(now, self._reported, self._flow.complaints(now))
         self._reported = now
         return Report(
-            judged.level, judged.message, {'bundle': self._bundle_name, **judged.values}
+            judged.level, judged.message, {**self._configuration(), **judged.values}
         )
+
+    def _configuration(self) -> dict[str, str]:
+        """Tell what labels, and how far or how the way to something better went."""
+        values = {'bundle': self._bundle_name}
+        if self._perception is not None:
+            values['backend'] = self._perception.backend_name
+        if self._upgrade is not None:
+            values['TensorRT'] = self._upgrade.status
+        return values
+
+    def _log_backend(self, line: str, warning: bool) -> None:
+        """Log what happens to the backend; called from any thread."""
+        if not rclpy.ok(context=self.context):
+            return
+        if warning:
+            self.get_logger().warning(line)
+        else:
+            self.get_logger().info(line)
 
     def _log_problem(self, problem: str) -> None:
         self.get_logger().warning(problem, throttle_duration_sec=LOG_PERIOD_S)
