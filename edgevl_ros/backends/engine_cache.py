@@ -37,6 +37,8 @@ MAX_TIMING_BYTES = 1 << 28
 MAX_NOTE_BYTES = 1 << 16
 ABANDONED_S = 3600.0
 _POLL_S = 0.2
+# The last: what reading JSON makes of brackets in brackets.
+_UNREADABLE = (OSError, ValueError, RecursionError)
 
 
 class EngineCacheError(BackendError):
@@ -104,7 +106,7 @@ class EngineCache:
             os.utime(path)
         except FileNotFoundError:
             return b''
-        except (OSError, ValueError) as error:
+        except _UNREADABLE as error:
             refused(f'{path}: not used, and built anew: {error}')
             return b''
         return engine
@@ -154,7 +156,7 @@ class EngineCache:
         """Give a note by its name; empty where there is none that can be read."""
         try:
             found = json.loads(_read_private(self._path(f'{name}.json'), MAX_NOTE_BYTES))
-        except (OSError, ValueError):
+        except _UNREADABLE:
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from edgevl_ros.backends.build_progress import Progress
 from edgevl_ros.backends.engine_layers import Layer
-from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineRecipe, Target
+from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineRecipe, OnnxGraph, Target
 from edgevl_ros.backends.tensorrt_builder import Built
 from edgevl_ros.core.errors import BackendError
 
@@ -33,7 +33,7 @@ _LONGEST_TAIL = 300
 
 def build_in_process(
     library: str,
-    model: bytes,
+    graph: OnnxGraph,
     recipe: EngineRecipe,
     target: Target,
     *,
@@ -53,8 +53,8 @@ def build_in_process(
         files = {
             name: stack.enter_context(_memory(content))
             for name, content in (
-                ('model_in', model), ('timing_in', timing_cache), ('engine_out', b''),
-                ('timing_out', b''), ('errors', b''),
+                ('timing_in', timing_cache), ('timing_out', b''), ('engine_out', b''),
+                ('errors', b''),
             )
         }
         handles = {name: file.fileno() for name, file in files.items()}
@@ -64,7 +64,8 @@ def build_in_process(
         )
         stack.callback(_end, process)
         request = {
-            'library': library, 'recipe': asdict(recipe), 'target': asdict(target), **handles,
+            'library': library, 'graph': str(graph.path), 'sha256': graph.sha256,
+            'recipe': asdict(recipe), 'target': asdict(target), **handles,
         }
         layers = _converse(process, request, report, cancelled, files['errors'])
         return Built(_content(files['engine_out']), layers, _content(files['timing_out']))

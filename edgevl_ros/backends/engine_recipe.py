@@ -11,7 +11,8 @@ from pathlib import Path
 import re
 
 from edgevl_ros.core.bundle import Bundle
-from edgevl_ros.core.errors import BackendError
+from edgevl_ros.core.errors import BackendError, FileNameError
+from edgevl_ros.core.files import file_inside, sha256_of
 from edgevl_ros.core.onnx_files import external_files
 
 # Of each backend: the key of its graph in the bundle's manifest, and what it mostly computes in.
@@ -90,20 +91,29 @@ class EngineKey:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_model(path: Path) -> bytes:
-    """
-    Read an ONNX graph that has its weights inside, so that its hash is that of all of it.
+@dataclass(frozen=True)
+class OnnxGraph:
+    """An ONNX graph; ``sha256`` is that of the file and of those that hold its weights."""
 
-    :raises BackendError: when it cannot be read or its weights are elsewhere.
-    """
-    try:
-        model = path.read_bytes()
-        elsewhere = external_files(model)
-    except (OSError, ValueError) as error:
-        raise BackendError(f'{path}: expected a readable ONNX graph, found {error}') from error
-    if elsewhere:
-        raise BackendError(
-            f'{path}: expected an ONNX graph with its weights inside, found them in '
-            f'{sorted(elsewhere)}; export the bundle again'
-        )
-    return model
+    path: Path
+    model: bytes
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> OnnxGraph:
+        """
+        Read a graph.
+
+        :raises BackendError: when it cannot be read, or its weights lie outside its folder.
+        """
+        try:
+            model = path.read_bytes()
+            digest = hashlib.sha256(model)
+            for name in sorted(external_files(model)):
+                # Its hash stands for the file, so that no order or length can be mistaken.
+                digest.update(sha256_of(file_inside(path.parent, name)).encode())
+        except (OSError, ValueError, FileNameError) as error:
+            raise BackendError(
+                f'{path}: expected a readable ONNX graph, found {error}; export the bundle again'
+            ) from error
+        return cls(path, model, digest.hexdigest())

@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import asdict
 import json
 import os
+from pathlib import Path
 import sys
 import threading
 import time
 from typing import Any
 
 from edgevl_ros.backends.build_progress import Progress
-from edgevl_ros.backends.engine_recipe import EngineRecipe, Target
+from edgevl_ros.backends.engine_recipe import EngineRecipe, OnnxGraph, Target
 from edgevl_ros.backends.tensorrt_builder import build_engine, Built
 from edgevl_ros.backends.tensorrt_library import load_library
 from edgevl_ros.core.errors import BackendError
@@ -48,10 +49,16 @@ def main() -> int:
 
 
 def _build(request: dict[str, Any], teller: _Teller) -> Built:
+    graph = OnnxGraph.read(Path(request['graph']))
+    if graph.sha256 != request['sha256']:
+        raise BackendError(
+            f'{graph.path}: expected the graph that was asked for, found that it has changed '
+            'meanwhile; try again'
+        )
     target = Target(tuple(request['target']['capability']), request['target']['gpu'])
     built = build_engine(
         load_library(request['library']),
-        _content(request['model_in']),
+        graph,
         EngineRecipe(**request['recipe']),
         target,
         report=teller.progress,

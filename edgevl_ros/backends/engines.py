@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 import contextlib
 from dataclasses import dataclass
-import hashlib
 from typing import Any
 
 from edgevl_ros.backends.engine_cache import EngineCache, EngineCacheError
 from edgevl_ros.backends.engine_layers import Layer
 from edgevl_ros.backends.engine_process import build_in_process
-from edgevl_ros.backends.engine_recipe import EngineKey, EngineRecipe, read_model, Target
+from edgevl_ros.backends.engine_recipe import EngineKey, EngineRecipe, OnnxGraph, Target
 from edgevl_ros.backends.reporter import Reporter
 from edgevl_ros.backends.tensorrt_library import Library
 from edgevl_ros.core.bundle import Bundle
@@ -50,7 +49,8 @@ class Engines:
         :raises BundleError: when the bundle has no graph for it.
         :raises BackendError: when the graph cannot be read.
         """
-        return self._key(read_model(bundle.model_path(backend)), EngineRecipe.of(bundle, backend))
+        graph = OnnxGraph.read(bundle.model_path(backend))
+        return self._key(graph, EngineRecipe.of(bundle, backend))
 
     def get(self, bundle: Bundle, backend: str, reporter: Reporter) -> Engine:
         """
@@ -62,9 +62,9 @@ class Engines:
         :raises BuildCancelled: when the reporter says so.
         :raises BackendError: when TensorRT refuses the graph.
         """
-        model = read_model(bundle.model_path(backend))
+        graph = OnnxGraph.read(bundle.model_path(backend))
         recipe = EngineRecipe.of(bundle, backend)
-        key = self._key(model, recipe)
+        key = self._key(graph, recipe)
         content = self._load(key, reporter)
         if content:
             return Engine(key, content, built=False)
@@ -73,18 +73,18 @@ class Engines:
             content = self._load(key, reporter)
             if content:
                 return Engine(key, content, built=False)
-            return self._build(model, recipe, key, reporter)
+            return self._build(graph, recipe, key, reporter)
 
     def discard(self, engine: Engine) -> None:
         """Forget an engine that TensorRT did not take."""
         if self.cache is not None:
             self.cache.discard(engine.key)
 
-    def _key(self, model: bytes, recipe: EngineRecipe) -> EngineKey:
+    def _key(self, graph: OnnxGraph, recipe: EngineRecipe) -> EngineKey:
         capability = '{}.{}'.format(*self.target.capability)
         return EngineKey(
-            hashlib.sha256(model).hexdigest(), self.library.name, self.library.version,
-            self.target.gpu, capability, recipe,
+            graph.sha256, self.library.name, self.library.version, self.target.gpu, capability,
+            recipe,
         )
 
     def _load(self, key: EngineKey, reporter: Reporter) -> bytes:
@@ -101,14 +101,14 @@ class Engines:
         )
 
     def _build(
-        self, model: bytes, recipe: EngineRecipe, key: EngineKey, reporter: Reporter
+        self, graph: OnnxGraph, recipe: EngineRecipe, key: EngineKey, reporter: Reporter
     ) -> Engine:
         reporter.say(
             f'building an engine ({recipe.precision}, batch 1 to {recipe.max_batch}) with '
             f'{self.library.name} {self.library.version} for {self.target}'
         )
         built = build_in_process(
-            self.library.name, model, recipe, self.target,
+            self.library.name, graph, recipe, self.target,
             report=reporter.progress, cancelled=reporter.cancelled,
             timing_cache=self.cache.timing(key) if self.cache is not None else b'',
         )

@@ -17,7 +17,7 @@ from typing import Any, TYPE_CHECKING
 
 from edgevl_ros.backends.build_progress import monitor, PhaseTree, Progress
 from edgevl_ros.backends.engine_layers import Layer, layers_in, REPORT
-from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineRecipe, Target
+from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineRecipe, OnnxGraph, Target
 from edgevl_ros.backends.tensorrt_library import Library
 from edgevl_ros.core.errors import BackendError
 
@@ -69,7 +69,7 @@ class _Log:
 
 def build_engine(
     library: Library,
-    model: bytes,
+    graph: OnnxGraph,
     recipe: EngineRecipe,
     target: Target,
     *,
@@ -80,7 +80,6 @@ def build_engine(
     """
     Build an engine; this takes from seconds to many minutes.
 
-    :param model: the bytes of an ONNX graph with the weights in it.
     :param target: the GPU to build for; this machine's own, or with TensorRT for RTX any.
     :param report: called on the builder's threads, never with TensorRT before 10.
     :param cancelled: asked at every step; a true answer ends the build.
@@ -92,7 +91,7 @@ def build_engine(
     logger = library.logger(log.listen)
     # Kept in names: the builder does not own what it is given.
     builder = _made(lambda: library.trt.Builder(logger), 'a builder', log)
-    network = _parse(library, builder, logger, model, log)
+    network = _parse(library, builder, logger, graph, log)
     config, cache = _configure(library, builder, recipe, target, timing_cache)
     listener = monitor(library, PhaseTree(report), cancelled)
     if listener is not None:
@@ -124,7 +123,7 @@ def _made(
 
 
 def _parse(
-    library: Library, builder: trt.Builder, logger: trt.ILogger, model: bytes, log: _Log
+    library: Library, builder: trt.Builder, logger: trt.ILogger, graph: OnnxGraph, log: _Log
 ) -> trt.INetworkDefinition:
     api = library.trt
     kinds = api.NetworkDefinitionCreationFlag
@@ -133,13 +132,14 @@ def _parse(
     flags = sum(1 << int(getattr(kinds, name)) for name in wanted if hasattr(kinds, name))
     network: trt.INetworkDefinition = builder.create_network(flags)
     parser = api.OnnxParser(network, logger)
-    if not parser.parse(model):
+    # With the path, beside which it looks for weights that are not in the file itself.
+    if not parser.parse(graph.model, str(graph.path)):
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         reason = errors[0].desc() if errors else log.reason
         raise BackendError(
-            f'expected an ONNX graph that {library.name} {library.version} reads, found that it '
-            f'refuses: {" ".join(str(reason).split())[:_LONGEST_REASON]}; export the bundle '
-            'again, or choose the backend onnxruntime'
+            f'{graph.path}: expected a graph that {library.name} {library.version} reads, found '
+            f'that it refuses: {" ".join(str(reason).split())[:_LONGEST_REASON]}; export the '
+            'bundle again, or choose the backend onnxruntime'
         )
     return network
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The smallest student with Q/DQ as TensorRT wants it: two INT8 convolutions, one float product."""
+"""A small student with Q/DQ as TensorRT wants it: two INT8 convolutions, one float product."""
 
 from __future__ import annotations
 
