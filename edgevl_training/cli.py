@@ -23,6 +23,7 @@ VERBS = {
     'evaluate': ('edgevl_training.evaluate', 'models + pairs -> accuracy as on the robot, report'),
     'pack': ('edgevl_training.pack', 'an exported student + words -> the bundle for a robot'),
     'adapt': ('edgevl_training.adapt', 'all of these: bags or images -> the bundle'),
+    'engine': ('edgevl_ros.backends.engine_command', "a bundle's TensorRT engine (on the robot)"),
     'ablate': ('edgevl_training.ablate', "the paper's tables on the user's own pairs"),
 }
 
@@ -86,7 +87,7 @@ def _usage() -> str:
 
 
 def _missing(verb: str, error: ModuleNotFoundError) -> str:
-    extra = 'record' if verb == 'record' else 'training'
+    extra = {'record': 'record', 'engine': 'tensorrt'}.get(verb, 'training')
     if error.name in _ROS_PACKAGES:
         remedy = 'source a ROS 2 installation, or run it in the environment of "make venv"'
     else:

@@ -61,6 +61,8 @@ def build_in_process(
         process = subprocess.Popen(
             [sys.executable, '-m', _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=files['errors'], pass_fds=list(handles.values()), env=_environment(),
+            # Ctrl-C is for the one who waits, who then ends this in an orderly way.
+            start_new_session=True,
         )
         stack.callback(_end, process)
         request = {
