@@ -62,11 +62,17 @@ class Choice:
     def from_note(cls, note: Mapping[str, Any]) -> Choice | None:
         """Read a note; None where it is none."""
         try:
-            measured = tuple(Measured(**one) for one in note['measured'])
-            choice = cls(note['backend'], measured)
-        except (KeyError, TypeError):
+            measured = tuple(
+                Measured(
+                    str(one['backend']), float(one['cosine']), float(one['milliseconds']),
+                    str(one['problem']),
+                )
+                for one in note['measured']
+            )
+            choice = cls(str(note['backend']), measured)
+        except (KeyError, TypeError, ValueError):
             return None
-        return choice if choice.backend in {one.backend for one in measured} else None
+        return choice if any(one.backend == choice.backend for one in measured) else None
 
 
 def measure(name: str, bundle: Bundle, backend: Backend, timed: Timer | None = None) -> Measured:

@@ -84,13 +84,17 @@ class Upgrade:
         if not self._cancelled.is_set():
             self._say(outcome, warning)
 
-    def _upgrade(self) -> str:
-        """Go through all of it; give what came of it."""
+    def _find_engines(self) -> Engines:
+        """Find TensorRT and a GPU."""
         if not is_installed():
             raise BackendError(f'expected TensorRT, found none; {INSTALL}')
         # First the GPU: without one, there is no need to load the many megabytes of the other.
         gpu = open_cuda().device()
-        engines = Engines(load_library(), gpu, open_cache(self._folder, self._reporter.say))
+        return Engines(load_library(), gpu, open_cache(self._folder, self._reporter.say))
+
+    def _upgrade(self) -> str:
+        """Go through all of it; give what came of it."""
+        engines = self._find_engines()
         candidates = [
             name for name in PRECISIONS
             if name == self._wanted or (self._wanted == 'auto' and name in self._bundle.models)
