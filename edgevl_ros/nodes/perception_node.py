@@ -152,11 +152,12 @@ class PerceptionNode(LifecycleNode):
         """
         Stop the flow and free the bundle and the backend; harmless when there is neither.
 
-        :returns: False when inference has not returned in time and its thread is left behind.
+        :returns: False when inference has not returned in time and its thread is left behind, or
+            that of TensorRT.
         """
         ended = self._stop_flow(timeout_s)
         if self._upgrade is not None:
-            self._upgrade.cancel(timeout_s)
+            ended = self._upgrade.cancel(timeout_s) and ended
             self._upgrade = None
         if self._perception is not None:
             self._perception.close()
