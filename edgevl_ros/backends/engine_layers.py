@@ -15,22 +15,29 @@ import re
 REPORT = 'Layers:\n'
 _LAYER = re.compile(
     r'^Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: \[(?P<inputs>.*?)\], '
-    r'Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName:'
+    r'Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: '
+    r'.*?, Metadata: (?P<metadata>.*)$'
 )
 _TYPE = re.compile(r'Datatype: (\w+)')
+_NODE = re.compile(r'ONNX Layer: ([^\]\x1e]+)')
 # Layers that multiply matrices, where nearly all the time goes.
 _PRODUCTS = ('conv', 'correlation', 'gemm', 'matmul', 'matrix', 'mha')
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an engine and the types, such as ``Int8``, of its tensors."""
+    """
+    One layer of an engine and the types, such as ``Int8``, of its tensors.
+
+    ``nodes`` are the names of the graph's nodes that it computes.
+    """
 
     name: str
     kind: str
     inputs: tuple[str, ...]
     constants: tuple[str, ...]
     outputs: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
 
     @property
     def multiplies(self) -> bool:
@@ -51,6 +58,7 @@ def layers_in(report: str) -> tuple[Layer, ...]:
         Layer(
             match['name'], match['kind'],
             *(tuple(_TYPE.findall(match[part])) for part in ('inputs', 'constants', 'outputs')),
+            tuple(_NODE.findall(match['metadata'])),
         )
         for match in map(_LAYER.match, report.splitlines()) if match
     )

@@ -121,12 +121,12 @@ def _converse(
             f'{_tail(errors)}; is there memory enough? choose the backend onnxruntime else'
         )
     return tuple(
-        Layer(item['name'], item['kind'], *(tuple(item[part]) for part in _TENSORS))
+        Layer(item['name'], item['kind'], *(tuple(item[part]) for part in _LISTS))
         for item in answers['layers']
     )
 
 
-_TENSORS = ('inputs', 'constants', 'outputs')
+_LISTS = ('inputs', 'constants', 'outputs', 'nodes')
 
 
 def _listen(stream: Any, answers: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from edgevl_training.exporting.graph import ENTERS, marked_graph
 from edgevl_training.exporting.marks import name_weights, outputs_of, resolve
 from edgevl_training.exporting.patches import patches_as_products
+from edgevl_training.exporting.separate import separate_projections
 from edgevl_training.fake_quant import activation_scales, float_twin, weight_levels, weight_scales
 from edgevl_training.quantize import for_onnxruntime, for_tensorrt, Scales
 from edgevl_training.students.student import Student
@@ -21,7 +22,8 @@ def int8_graphs(student: Student) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     :raises StudentError: when a layer's weight cannot be found in the traced graph.
     """
     model, scales = scaled_graph(student)
-    return for_tensorrt(model, scales), for_onnxruntime(*patches_as_products(model, scales))
+    tensorrt = separate_projections(for_tensorrt(model, scales))
+    return tensorrt, for_onnxruntime(*patches_as_products(model, scales))
 
 
 def scaled_graph(student: Student) -> tuple[onnx.ModelProto, Scales]:

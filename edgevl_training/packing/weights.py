@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from edgevl_training.exporting.separate import PART
 from edgevl_training.packing.files import sha256
 import onnx
 
@@ -26,7 +27,9 @@ def refer_to_weights(model: onnx.ModelProto, holder: str, content: bytes) -> onn
     result = onnx.ModelProto()
     result.CopyFrom(model)
     for tensor in result.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.INT8 or len(tensor.raw_data) < SHARED_FROM_BYTES:
+        small = len(tensor.raw_data) < SHARED_FROM_BYTES
+        # A part of the columns of a weight lies nowhere in one piece.
+        if tensor.data_type != onnx.TensorProto.INT8 or small or PART in tensor.name:
             continue
         offset = content.find(tensor.raw_data)
         if offset < 0:

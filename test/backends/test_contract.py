@@ -15,11 +15,17 @@ def bundle(tiny_bundle):
     return Bundle.open(tiny_bundle)
 
 
+@pytest.fixture(scope='module')
+def engine_cache(tmp_path_factory):
+    """Keep engines for the tests here, and out of the user's own cache."""
+    return str(tmp_path_factory.mktemp('engines') / 'own')
+
+
 @pytest.fixture(params=BACKENDS)
-def backend(request, bundle):
+def backend(request, bundle, engine_cache):
     """Open each backend in turn; skip those that this machine has no runtime for."""
     try:
-        opened = open_backend(request.param, bundle, threads=1)
+        opened = open_backend(request.param, bundle, threads=1, engine_cache=engine_cache)
     except BackendError as error:
         assert 'install' in str(error) or 'check' in str(error)
         pytest.skip(f'{request.param}: {error}')

@@ -13,8 +13,8 @@ import pytest
 from support.source_tree import ROOT
 
 HEAVY = {
-    'accelerate', 'modelopt', 'onnxruntime', 'open_clip', 'pycuda', 'rclpy', 'tensorrt', 'timm',
-    'torch'}
+    'accelerate', 'cuda', 'modelopt', 'onnxruntime', 'open_clip', 'pycuda', 'rclpy', 'tensorrt',
+    'tensorrt_rtx', 'timm', 'torch'}
 # Of the workstation; the recorder alone takes pydantic to the robot.
 WORKSTATION = {
     'h5py', 'matplotlib', 'open_clip', 'pyarrow', 'pydantic', 'sklearn', 'tifffile', 'timm',
@@ -148,6 +148,12 @@ def test_the_recorder_explains_itself_without_ros_and_the_workstation():
     shown, loaded = shown_and_loaded('record', '--help')
     assert shown.startswith('usage: edgevl record')
     assert loaded & (HEAVY | WORKSTATION | ROS | {'rosbags'}) == {'pydantic'}
+
+
+def test_building_an_engine_explains_itself_with_what_the_robot_has():
+    shown, loaded = shown_and_loaded('engine', 'build', '--help')
+    assert shown.startswith('usage: edgevl engine build')
+    assert loaded & (HEAVY | WORKSTATION | ROS | {'rich'}) == set()
 
 
 @pytest.mark.parametrize('verb', [

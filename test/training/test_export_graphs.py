@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +17,17 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 pytest.importorskip('timm', reason='timm is not installed')
 pytest.importorskip('modelopt', reason='nvidia-modelopt is not installed')
 
-from edgevl_training.exporting.graph import float_graph  # noqa: E402, I100
+from edgevl_ros.backends.engine_recipe import (  # noqa: E402, I100
+    EngineRecipe,
+    OnnxGraph,
+    Target,
+)
+from edgevl_ros.backends.tensorrt_builder import build_engine  # noqa: E402
+from edgevl_ros.backends.tensorrt_library import load_library  # noqa: E402
+from edgevl_training.exporting.graph import float_graph  # noqa: E402
 from edgevl_training.exporting.half import half_graph  # noqa: E402
 from edgevl_training.exporting.int8 import int8_graphs  # noqa: E402
+from edgevl_training.exporting.separate import PART  # noqa: E402
 from edgevl_training.fake_quant import (  # noqa: E402
     calibrate,
     float_twin,
@@ -97,15 +106,25 @@ def test_a_placement_is_the_network_with_rounding(exported, placement):
     assert cosines(rows, exported.int8).mean() > cosines(rows, exported.fp32).mean()
 
 
+def stored_weights(model):
+    """Give the INT8 weights by name; those that are cut into parts are joined again."""
+    found = {}
+    for name, value in tensors(model).items():
+        if value.dtype == np.int8 and value.ndim > 1:
+            whole, _, part = name.partition(PART)
+            found.setdefault(whole, []).append((part, value))
+    return {
+        name: np.concatenate([value for _, value in sorted(parts, key=lambda p: p[0])], axis=-1)
+        if len(parts) > 1 else parts[0][1]
+        for name, parts in found.items()}
+
+
 def test_both_placements_are_one_network(exported):
     """With the same bytes for weights; transformers differ by float noise alone."""
     cpu, tensorrt = (exported.graphs[name] for name in ('cpu', 'tensorrt'))
     rows, others = run(cpu, exported.images, optimize=True), run(tensorrt, exported.images)
     assert cosines(rows, others).mean() > 0.999
-    ours, theirs = (
-        {name: value for name, value in tensors(model).items()
-         if value.dtype == np.int8 and value.ndim > 1}
-        for model in (cpu, tensorrt))
+    ours, theirs = (stored_weights(model) for model in (cpu, tensorrt))
     assert set(ours) == set(theirs)
     for name in ours:
         assert ours[name].shape == theirs[name].shape
@@ -138,7 +157,7 @@ def test_old_runtimes_can_read_it(exported, name):
 
 @pytest.mark.parametrize('name', ['tensorrt', 'cpu'])
 def test_weights_are_stored_as_int8(exported, name):
-    stored = tensors(exported.graphs[name])
+    stored = stored_weights(exported.graphs[name])
     for module in weight_scales(exported.student):
         weight = exported.student.get_submodule(module).weight
         assert stored[f'{module}.weight.int8'].size == weight.numel()
@@ -191,21 +210,27 @@ def test_half_precision_is_nearly_the_float_network(exported):
     assert cosines(rows, exported.fp32).min() > 0.999
 
 
-def test_tensorrt_compiles_it(exported):
-    """Build it with TensorRT for RTX, which does so on a CPU."""
-    trt = pytest.importorskip(
+def products_of_rounded_numbers(model):
+    """Name the products whose input and weight both come from INT8."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    return {
+        node.name for node in model.graph.node if node.op_type in ('Conv', 'Gemm', 'MatMul')
+        and all(name in makers and makers[name].op_type == 'DequantizeLinear'
+                for name in node.input[:2])}
+
+
+@pytest.mark.parametrize('target', ['sm86', 'sm89'])
+def test_tensorrt_compiles_it_and_computes_in_int8(exported, target):
+    """Build it with TensorRT for RTX, which does so on a CPU, and read what layers compute in."""
+    pytest.importorskip(
         'tensorrt_rtx', reason='tensorrt_rtx is not installed', exc_type=ImportError)
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    parsed = parser.parse(exported.graphs['tensorrt'].SerializeToString())
-    assert parsed, [parser.get_error(i).desc() for i in range(parser.num_errors)]
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-    profile = builder.create_optimization_profile()
-    side = exported.student.image_size
-    profile.set_shape('image', (1, 3, side, side), (1, 3, side, side), (2, 3, side, side))
-    config.add_optimization_profile(profile)
-    assert builder.build_serialized_network(network, config) is not None
+    graph = OnnxGraph(Path('student.onnx'), exported.graphs['tensorrt'].SerializeToString(), '')
+    built = build_engine(
+        load_library('tensorrt_rtx'), graph,
+        EngineRecipe('int8', 'image', exported.student.image_size), Target.parse(target))
+    assert built.engine
+    int8 = {name for layer in built.layers if layer.is_int8 for name in layer.nodes}
+    rounded = products_of_rounded_numbers(exported.graphs['tensorrt'])
+    assert len(rounded) >= len(weight_scales(exported.student))
+    assert rounded - int8 == set()
+    assert not any(layer.is_int8 for layer in built.layers if not set(layer.nodes) & rounded)
