@@ -57,7 +57,12 @@ class Target:
 
 @dataclass(frozen=True)
 class EngineRecipe:
-    """The choices that an engine is built with; ``usual_batch`` is the one to be fastest for."""
+    """
+    The choices that an engine is built with.
+
+    ``precision`` is int8, fp16 or fp32, and must be the graph's; ``usual_batch`` is the number of
+    images to be fastest for.
+    """
 
     precision: str
     input_name: str

@@ -157,7 +157,8 @@ def _configure(
     # Without it the engine does not tell afterwards what its layers compute in.
     config.profiling_verbosity = api.ProfilingVerbosity.DETAILED
     if not library.strongly_typed:
-        config.set_flag(api.BuilderFlag.FP16)
+        if recipe.precision != 'fp32':
+            config.set_flag(api.BuilderFlag.FP16)
         if recipe.precision == 'int8':
             config.set_flag(api.BuilderFlag.INT8)
     if library.is_rtx:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
 import json
 from pathlib import Path
@@ -29,6 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CPU_GRAPH, TENSORRT_GRAPH = 'student.cpu.onnx', 'student.onnx'
+# Goes along where it was exported: a device may be faster with it than with INT8.
+HALF_GRAPH = 'student.fp16.onnx'
 _COSINE_FLOOR = 0.95
 _METRICS = 'metrics.json'
 
@@ -49,7 +51,7 @@ def read_exported(folder: Path) -> dict[str, Any]:
             f'{folder}: expected the export of an INT8 student, found no {missing[0]}; give '
             '"edgevl export" the output of "edgevl contrast"'
         )
-    for name in (CPU_GRAPH, TENSORRT_GRAPH):
+    for name in (CPU_GRAPH, TENSORRT_GRAPH, *_half_of(listed)):
         path = folder / name
         if not path.is_file() or sha256_of(path) != listed[name]:
             raise DatasetError(
@@ -57,6 +59,10 @@ def read_exported(folder: Path) -> dict[str, Any]:
                 f'{"another" if path.is_file() else "none"}; remove {folder} and export again'
             )
     return manifest
+
+
+def _half_of(names: Collection[str]) -> tuple[str, ...]:
+    return (HALF_GRAPH,) if HALF_GRAPH in names else ()
 
 
 def modalities_of(exported: Mapping[str, Any]) -> tuple[Modality, ...]:
@@ -89,7 +95,8 @@ def graphs_of(folder: Path) -> dict[str, bytes]:
     """
     Read both placements; TensorRT's refers to the weights that lie in the other one.
 
-    Where the two do not hold the same bytes, each keeps its own.
+    Where the two do not hold the same bytes, each keeps its own. The twin in half precision comes
+    along where there is one.
     """
     from edgevl_training.packing.weights import refer_to_weights
     import onnx
@@ -101,7 +108,9 @@ def graphs_of(folder: Path) -> dict[str, bytes]:
         tensorrt = smaller.SerializeToString(deterministic=True)
     except ValueError as error:
         print(f'{TENSORRT_GRAPH} keeps its own weights: {error}')
-    return {CPU_GRAPH: cpu, TENSORRT_GRAPH: tensorrt}
+    half = folder / HALF_GRAPH
+    twins = {HALF_GRAPH: half.read_bytes()} if half.is_file() else {}
+    return {CPU_GRAPH: cpu, TENSORRT_GRAPH: tensorrt, **twins}
 
 
 def runner_of(exported: Path) -> Callable[[FloatArray], FloatArray]:
@@ -187,6 +196,7 @@ def manifest_of(
     :param chosen: name, license and fusion.
     """
     teacher, student = exported['teacher'], exported['student']
+    names = [file['name'] for file in exported.get('files', [])]
     return {
         'schema': 1,
         'name': chosen['name'],
@@ -203,7 +213,10 @@ def manifest_of(
         'second_modality': exported.get('second_modality'),
         'fusion': chosen['fusion'],
         'cosine_floor': _COSINE_FLOOR,
-        'models': {'onnxruntime': CPU_GRAPH, 'tensorrt': TENSORRT_GRAPH},
+        'models': {
+            'onnxruntime': CPU_GRAPH, 'tensorrt': TENSORRT_GRAPH,
+            **{'tensorrt-fp16': name for name in _half_of(names)},
+        },
         'lineage': {
             'recipe': 'edgevl pack',
             'sources': sources,
