@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def read_exported(folder: Path) -> dict[str, Any]:
             f'{folder}: expected the export of an INT8 student, found no {missing[0]}; give '
             '"edgevl export" the output of "edgevl contrast"'
         )
-    for name in (CPU_GRAPH, TENSORRT_GRAPH, *_half_of(listed)):
+    for name in sorted({CPU_GRAPH, TENSORRT_GRAPH, HALF_GRAPH} & set(listed)):
         path = folder / name
         if not path.is_file() or sha256_of(path) != listed[name]:
             raise DatasetError(
@@ -59,10 +59,6 @@ def read_exported(folder: Path) -> dict[str, Any]:
                 f'{"another" if path.is_file() else "none"}; remove {folder} and export again'
             )
     return manifest
-
-
-def _half_of(names: Collection[str]) -> tuple[str, ...]:
-    return (HALF_GRAPH,) if HALF_GRAPH in names else ()
 
 
 def modalities_of(exported: Mapping[str, Any]) -> tuple[Modality, ...]:
@@ -215,7 +211,7 @@ def manifest_of(
         'cosine_floor': _COSINE_FLOOR,
         'models': {
             'onnxruntime': CPU_GRAPH, 'tensorrt': TENSORRT_GRAPH,
-            **{'tensorrt-fp16': name for name in _half_of(names)},
+            **({'tensorrt-fp16': HALF_GRAPH} if HALF_GRAPH in names else {}),
         },
         'lineage': {
             'recipe': 'edgevl pack',
