@@ -45,7 +45,7 @@ export PYTHONPATH=$PWD PYTHONUNBUFFERED=1 XDG_CACHE_HOME=$PWD/$out/cache
 {
   date -u
   uname -a
-  nvidia-smi || cat /etc/nv_tegra_release
+  nvidia-smi || cat /etc/nv_tegra_release || true
   "$python" -c '
 from edgevl_ros.backends.cuda import open_cuda
 from edgevl_ros.backends.tensorrt_library import load_library

@@ -18,7 +18,7 @@ from typing import Any, TYPE_CHECKING
 from edgevl_ros.backends.build_progress import monitor, PhaseTree, Progress
 from edgevl_ros.backends.engine_layers import Layer, layers_in, REPORT
 from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineRecipe, OnnxGraph, Target
-from edgevl_ros.backends.tensorrt_library import Library
+from edgevl_ros.backends.tensorrt_library import Library, release_locals
 from edgevl_ros.core.errors import BackendError
 
 if TYPE_CHECKING:
@@ -87,6 +87,22 @@ def build_engine(
     :raises BuildCancelled: when it was told to stop.
     :raises BackendError: when TensorRT refuses the graph or the GPU, with its own first reason.
     """
+    try:
+        return _build(library, graph, recipe, target, report, cancelled, timing_cache)
+    except BaseException as error:
+        release_locals(error)
+        raise
+
+
+def _build(
+    library: Library,
+    graph: OnnxGraph,
+    recipe: EngineRecipe,
+    target: Target,
+    report: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+    timing_cache: bytes,
+) -> Built:
     log = _Log()
     logger = library.logger(log.listen)
     # Kept in names: the builder does not own what it is given.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import importlib
 import importlib.util
+import traceback
 from typing import Any, TYPE_CHECKING
 
 from edgevl_ros.core.errors import BackendError
@@ -58,6 +59,19 @@ class Library:
 
         made: trt.ILogger = Logger()
         return made
+
+
+def release_locals(error: BaseException) -> None:
+    """
+    Let go of the TensorRT objects that the frames of an error hold, here and now.
+
+    Else they live as long as the error, perhaps until the garbage collector comes. It may come
+    while TensorRT calls the logger, which it does under a lock that destroying an object wants.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 def is_installed() -> bool:

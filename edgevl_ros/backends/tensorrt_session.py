@@ -9,7 +9,7 @@ from typing import Any, TYPE_CHECKING
 
 from edgevl_ros.backends.cuda import Cuda
 from edgevl_ros.backends.cuda_graph import Graph
-from edgevl_ros.backends.tensorrt_library import Library
+from edgevl_ros.backends.tensorrt_library import Library, release_locals
 from edgevl_ros.core.backend import ArraySpec
 from edgevl_ros.core.errors import BackendError
 import numpy as np
@@ -53,7 +53,8 @@ class Session:
             self._load(library, content)
             self._check_tensors(library, image, embedding)
             self._allocate(image, embedding)
-        except BaseException:
+        except BaseException as error:
+            release_locals(error)
             self.close()
             raise
 

@@ -87,6 +87,17 @@ def test_what_is_no_graph_is_refused_with_the_reason(library, model):
     assert 'it says no reason' not in str(refused.value)
 
 
+def test_an_error_holds_no_part_of_tensorrt(library):
+    """What dies with the error would else die when the collector comes, and may deadlock."""
+    with pytest.raises(BackendError) as refused:
+        build_engine(library, TINY, RECIPE, Target((3, 5)))
+    held, frame = [], refused.value.__traceback__
+    while frame is not None:
+        held += frame.tb_frame.f_locals.values()
+        frame = frame.tb_next
+    assert [value for value in held if type(value).__module__.startswith('tensorrt')] == []
+
+
 def test_an_input_of_another_size_is_refused(library):
     with pytest.raises(BackendError, match='image'):
         build_engine(library, TINY, replace(RECIPE, input_size=64), AMPERE)
