@@ -92,6 +92,8 @@ def monitor(
         return None
 
     class Monitor(base):  # type: ignore[misc]
+        """Keeps the tree."""
+
         def __init__(self) -> None:
             base.__init__(self)
 

@@ -54,11 +54,12 @@ class Layer:
 
 def layers_in(report: str) -> tuple[Layer, ...]:
     """Read the layers in a builder's detailed report; none where it has another form."""
-    return tuple(
-        Layer(
-            match['name'], match['kind'],
-            *(tuple(_TYPE.findall(match[part])) for part in ('inputs', 'constants', 'outputs')),
-            tuple(_NODE.findall(match['metadata'])),
-        )
-        for match in map(_LAYER.match, report.splitlines()) if match
+    return tuple(_layer(match) for match in map(_LAYER.match, report.splitlines()) if match)
+
+
+def _layer(match: re.Match[str]) -> Layer:
+    inputs, constants, outputs = (
+        tuple(_TYPE.findall(match[part])) for part in ('inputs', 'constants', 'outputs')
     )
+    nodes = tuple(_NODE.findall(match['metadata']))
+    return Layer(match['name'], match['kind'], inputs, constants, outputs, nodes)

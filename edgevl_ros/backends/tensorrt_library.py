@@ -51,6 +51,8 @@ class Library:
         base: Any = self.trt.ILogger
 
         class Logger(base):  # type: ignore[misc]
+            """Passes on what it is told."""
+
             def __init__(self) -> None:
                 base.__init__(self)
 

@@ -11,6 +11,7 @@ it as float and multiplies in float. From three products it makes one again, in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from edgevl_training.exporting.settle import drop_unused, replace
 import numpy as np
@@ -138,7 +139,7 @@ def _parts(model: ModelProto, graph: _Graph, of: _Projection) -> list[NodeProto]
         model.graph.initializer.append(tensor)
         return name
 
-    def step(op_type: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def step(op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(op_type, inputs, [output], output, **attributes))
         return output
 

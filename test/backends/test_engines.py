@@ -142,6 +142,8 @@ def test_a_place_that_cannot_be_a_folder_is_told_and_done_without(tmp_path):
 def test_an_engine_that_cannot_be_kept_is_used_all_the_same(engines, bundle):
     """The disk fills up, or is taken away, while the engine is built."""
     class Removes(Notes):
+        """Takes the folder away."""
+
         def progress(self, _):
             shutil.rmtree(engines.cache.folder, ignore_errors=True)
 
