@@ -68,6 +68,7 @@ setup(
         ],
         'training': training,
         'tensorrt': ['pycuda', 'tensorrt>=8.6'],
+        'tensorrt-rtx': ['cuda-python', 'tensorrt_rtx>=1.2'],
     },
     entry_points={
         'console_scripts': [

@@ -44,12 +44,13 @@ class Session:
         self._errors: list[str] = []
         self._cuda = cuda
         self._graph: Graph | None = None
-        self._graphs_work = True
+        # TensorRT for RTX makes its own, of the kernels that it compiles on the way.
+        self._graphs_work = not library.is_rtx
         self._batch = 0
         self._engine: trt.ICudaEngine | None = None
         self._context: trt.IExecutionContext | None = None
-        cuda.attach()
         try:
+            cuda.attach()
             self._load(library, content)
             self._check_tensors(library, image, embedding)
             self._allocate(image, embedding)
@@ -113,7 +114,7 @@ class Session:
                 f'expected an engine for this {library.name} {library.version} and GPU, found '
                 f'that it refuses: {self._reason()}; build it again: edgevl engine build'
             )
-        self._context = self._engine.create_execution_context()
+        self._context = _context_of(self._engine, library)
         if self._context is None:
             raise BackendError(
                 f'expected room for the engine on the GPU, found that {library.name} cannot make '
@@ -175,11 +176,7 @@ class Session:
         self._cuda.copy_out(self._embedding[:self._batch], self._embedding_address)
 
     def _can_be_captured(self) -> bool:
-        if self._graph is not None or not self._graphs_work:
-            return False
-        # TensorRT for RTX first compiles on the way; it tells when it is done with that.
-        ask = getattr(self._context, 'is_stream_capturable', None)
-        return ask is None or bool(ask(self._cuda.stream))
+        return self._graph is None and self._graphs_work
 
     def _capture(self) -> None:
         try:
@@ -200,6 +197,17 @@ class Session:
         """Give the first error since the last one was asked for."""
         errors, self._errors = self._errors, []
         return errors[0] if errors else 'it says no reason'
+
+
+def _context_of(engine: Any, library: Library) -> Any:
+    """Make what an engine runs in; None where there is no room."""
+    # Of TensorRT for RTX from 1.2 on.
+    strategies = getattr(library.trt, 'CudaGraphStrategy', None)
+    if strategies is None:
+        return engine.create_execution_context()
+    config = engine.create_runtime_config()
+    config.cuda_graph_strategy = strategies.WHOLE_GRAPH_CAPTURE
+    return engine.create_execution_context(config)
 
 
 def _sides(shape: Any) -> tuple[int, ...]:
