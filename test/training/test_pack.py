@@ -112,6 +112,24 @@ def test_graphs_of_other_weights_stand_alone(tmp_path, capsys):
     assert 'student.onnx keeps its own weights' in capsys.readouterr().out
 
 
+def test_the_half_precision_twin_comes_along(pack, adapted, tmp_path):
+    """So that a robot can find out which of the two is faster there."""
+    exported = shutil.copytree(adapted / 'bundle.work' / 'exported', tmp_path / 'twins')
+    half = exported / 'student.fp16.onnx'
+    shutil.copyfile(exported / 'student.cpu.onnx', half)
+    manifest = json.loads((exported / 'manifest.json').read_text())
+    manifest['files'].append(
+        {'name': half.name, 'sha256': sha256_of(half), 'bytes': half.stat().st_size})
+    (exported / 'manifest.json').write_text(json.dumps(manifest))
+    status, out = pack(exported=exported)
+    assert status == 0
+    bundle = Bundle.open(out)
+    assert bundle.model_path('tensorrt-fp16').read_bytes() == half.read_bytes()
+    half.write_bytes(b'other')
+    status, _ = pack('--name', 'again', exported=exported)
+    assert status == 2
+
+
 def test_owners_choose_words_name_weights_and_frames(pack, adapted, capsys):
     pairs = adapted / 'bundle.work' / 'pairs'
     words = [
