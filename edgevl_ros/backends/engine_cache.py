@@ -152,10 +152,14 @@ class EngineCache:
         where = f'{key.library} {key.version} {key.gpu} {key.capability}'
         return self._path(hashlib.sha256(where.encode()).hexdigest() + TIMING)
 
+    def note_path(self, name: str) -> Path:
+        """Name the file of a note."""
+        return self._path(f'{name}.json')
+
     def note(self, name: str) -> dict[str, Any]:
         """Give a note by its name; empty where there is none that can be read."""
         try:
-            found = json.loads(_read_private(self._path(f'{name}.json'), MAX_NOTE_BYTES))
+            found = json.loads(_read_private(self.note_path(name), MAX_NOTE_BYTES))
         except _UNREADABLE:
             return {}
         return found if isinstance(found, dict) else {}
@@ -166,7 +170,7 @@ class EngineCache:
 
         :raises EngineCacheError: when it cannot be written.
         """
-        self._write(f'{name}.json', json.dumps(note, indent=2, sort_keys=True).encode())
+        self._write(self.note_path(name).name, json.dumps(note, indent=2, sort_keys=True).encode())
 
     @contextmanager
     def building(

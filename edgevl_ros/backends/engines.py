@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,9 @@ from edgevl_ros.backends.engine_recipe import EngineKey, EngineRecipe, OnnxGraph
 from edgevl_ros.backends.reporter import Reporter
 from edgevl_ros.backends.tensorrt_library import Library
 from edgevl_ros.core.bundle import Bundle
+from edgevl_ros.core.errors import BackendError
+
+MOST_ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,32 @@ class Engines:
             if content:
                 return Engine(key, content, built=False)
             return self._build(graph, recipe, key, reporter)
+
+    @contextlib.contextmanager
+    def attempting(self, engine: Engine) -> Iterator[None]:
+        """
+        Load and run an engine for the first time, which may end the whole process.
+
+        :raises BackendError: when it has done so twice: a node that is started again and again
+            must come to label at last.
+        """
+        if self.cache is None:
+            yield
+            return
+        name = f'attempt-{engine.key.digest}'
+        failed = self.cache.note(name).get('failed', 0)
+        if not isinstance(failed, int) or failed >= MOST_ATTEMPTS:
+            raise BackendError(
+                f'expected an engine that runs, found that {failed} attempts to load it have '
+                f'ended the process; look at the log of those, then remove '
+                f'{self.cache.note_path(name)} to try again'
+            )
+        with contextlib.suppress(EngineCacheError):
+            self.cache.store_note(name, {'failed': failed + 1})
+        try:
+            yield
+        finally:
+            self.cache.note_path(name).unlink(missing_ok=True)
 
     def discard(self, engine: Engine) -> None:
         """Forget an engine that TensorRT did not take."""

@@ -138,10 +138,11 @@ def open_tensorrt(
     :raises BackendError: when there is no GPU, or TensorRT refuses the graph.
     """
     def load(engine: Engine) -> TensorRTBackend:
-        # Each backend has a binding of its own, for its own thread.
-        return TensorRTBackend(
-            bundle, engines.library, open_cuda(), engine.content, PRECISIONS[backend]
-        )
+        with engines.attempting(engine):
+            # Each backend has a binding of its own, for its own thread.
+            return TensorRTBackend(
+                bundle, engines.library, open_cuda(), engine.content, PRECISIONS[backend]
+            )
 
     engine = engines.get(bundle, backend, reporter)
     try:

@@ -54,6 +54,8 @@ class Session:
             self._load(library, content)
             self._check_tensors(library, image, embedding)
             self._allocate(image, embedding)
+            # What is slow or fails the first time does so here, and not on a frame.
+            self.run(np.zeros((1, *self._image.shape[1:]), np.float32))
         except BaseException as error:
             release_locals(error)
             self.close()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +17,6 @@ pytest.importorskip(
 
 from edgevl_ros.backends.cuda import open_cuda  # noqa: E402, I100
 from edgevl_ros.core.errors import BackendError  # noqa: E402
-from support.tiny_bundle import write_manifest  # noqa: E402
-from support.tiny_int8 import tiny_int8  # noqa: E402
 
 
 @pytest.fixture(name='command')
@@ -41,11 +38,8 @@ def environment():
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
 
 
-def test_it_builds_once_and_tells_what_computes_in_int8(command, tiny_bundle, tmp_path):
-    folder = shutil.copytree(tiny_bundle, tmp_path / 'bundle')
-    (folder / 'student.onnx').write_bytes(tiny_int8())
-    write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
-    words = ('--bundle', folder, '--target', 'sm86', '--library', 'tensorrt_rtx')
+def test_it_builds_once_and_tells_what_computes_in_int8(command, int8_bundle):
+    words = ('--bundle', int8_bundle.path, '--target', 'sm86', '--library', 'tensorrt_rtx')
     first, second = run(command(*words, '--layers')), run(command(*words))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert 'tiny, tensorrt: built in' in first.stdout

@@ -61,13 +61,9 @@ def fixture_library():
     return load_library('tensorrt_rtx')
 
 
-@pytest.fixture(name='bundle', scope='module')
-def fixture_bundle(tiny_bundle, tmp_path_factory):
-    """Make a bundle whose graph for TensorRT has Q/DQ."""
-    folder = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp('int8') / 'bundle')
-    (folder / 'student.onnx').write_bytes(tiny_int8())
-    write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
-    return Bundle.open(folder)
+@pytest.fixture(name='bundle')
+def fixture_bundle(int8_bundle):
+    return int8_bundle
 
 
 @pytest.fixture(name='engines')
@@ -75,7 +71,7 @@ def fixture_engines(library, tmp_path):
     return Engines(library, AMPERE, EngineCache(tmp_path / 'engines'))
 
 
-@pytest.fixture(name='tiny', scope='module')
+@pytest.fixture(name='tiny')
 def fixture_tiny(bundle):
     return OnnxGraph.read(bundle.model_path('tensorrt'))
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that several folders of tests share."""
 
+import shutil
+
 import pytest
 
 # One list of phrases is enough for a bundle that is tested; all of them take ten seconds.
@@ -15,6 +17,19 @@ def tiny_bundle(tmp_path_factory):
     from support.tiny_bundle import write_tiny_bundle
 
     return write_tiny_bundle(tmp_path_factory.mktemp('bundles') / 'tiny')
+
+
+@pytest.fixture(scope='session')
+def int8_bundle(tiny_bundle, tmp_path_factory):
+    """Write the small bundle with a graph for TensorRT that has Q/DQ; give it opened."""
+    from edgevl_ros.core.bundle import Bundle
+    from support.tiny_bundle import write_manifest
+    from support.tiny_int8 import tiny_int8
+
+    folder = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp('bundles') / 'int8')
+    (folder / 'student.onnx').write_bytes(tiny_int8())
+    write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
+    return Bundle.open(folder)
 
 
 @pytest.fixture(scope='session')

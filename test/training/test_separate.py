@@ -50,6 +50,7 @@ def attention(cut, sizes=(WIDTH, WIDTH, WIDTH), also_read=False, bias=True):
     if also_read:
         nodes.append(node('Relu', ['sum'], ['other']))
         outputs = [*outputs, 'other']
+
     def axes(name):
         return 4 if cut == 'heads' and name != 'other' else 3
 
