@@ -29,6 +29,7 @@ _WORKER = 'edgevl_ros.backends.engine_worker'
 _PATIENCE_S = 5.0
 _POLL_S = 0.1
 _LONGEST_TAIL = 300
+_LISTS = ('inputs', 'constants', 'outputs', 'nodes')
 
 
 def build_in_process(
@@ -126,19 +127,16 @@ def _converse(
     )
 
 
-_LISTS = ('inputs', 'constants', 'outputs', 'nodes')
-
-
 def _listen(stream: Any, answers: dict[str, Any]) -> None:
-    for line in stream:
-        try:
+    with stream:
+        for line in stream:
+            if not line.endswith(b'\n'):
+                break  # It was killed while it wrote.
             said = json.loads(line)
-        except ValueError:
-            continue
-        if 'share' in said:
-            answers['progress'] = Progress(said['share'], said['phase'])
-        else:
-            answers.update(said)
+            if 'share' in said:
+                answers['progress'] = Progress(said['share'], said['phase'])
+            else:
+                answers.update(said)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -148,10 +146,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
 
 def _content(file: Any) -> bytes:
