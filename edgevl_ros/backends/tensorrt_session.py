@@ -122,6 +122,8 @@ class Session:
                 f'expected room for the engine on the GPU, found that {library.name} cannot make '
                 f'an execution context: {self._reason()}; free GPU memory'
             )
+        # What helps to read the engine's layers would cost time at each batch.
+        self._context.nvtx_verbosity = library.trt.ProfilingVerbosity.NONE
 
     def _check_tensors(self, library: Library, image: ArraySpec, embedding: ArraySpec) -> None:
         """Refuse an engine whose ends differ from what the bundle says."""
