@@ -23,7 +23,7 @@ VERBS = {
     'evaluate': ('edgevl_training.evaluate', 'models + pairs -> accuracy as on the robot, report'),
     'pack': ('edgevl_training.pack', 'an exported student + words -> the bundle for a robot'),
     'adapt': ('edgevl_training.adapt', 'all of these: bags or images -> the bundle'),
-    'engine': ('edgevl_ros.backends.engine_command', "a bundle's TensorRT engine (on the robot)"),
+    'engine': ('edgevl_ros.backends.engine_command', 'get ready for TensorRT (on the robot)'),
     'ablate': ('edgevl_training.ablate', "the paper's tables on the user's own pairs"),
 }
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The verb ``engine``: build the TensorRT engine of a bundle before a robot needs it.
+The verb ``engine``: build a bundle's TensorRT engine or choose its backend beforehand.
 
 It runs on the robot, with what the node itself needs and nothing of the workstation.
 """
@@ -23,19 +23,51 @@ from edgevl_ros.backends.engine_cache import EngineCache
 from edgevl_ros.backends.engine_recipe import BuildCancelled, PRECISIONS, Target
 from edgevl_ros.backends.engines import Engine, Engines
 from edgevl_ros.backends.reporter import Reporter
+from edgevl_ros.backends.starting import begin_upgrade, open_first
 from edgevl_ros.backends.tensorrt_library import Library, load_library
-from edgevl_ros.core.bundle import Bundle
+from edgevl_ros.core.bundle import Bundle, check_golden
 from edgevl_ros.core.errors import BackendError
+from edgevl_ros.core.settings import Settings
 
 _LINE_EVERY_S = 10.0
 _BAR_WIDTH = 30
 _INTERRUPTED = 130
+_POLL_S = 0.1
+_PATIENCE_S = 10.0
 
 
 def run(arguments: list[str]) -> int:
     """Run ``edgevl engine``; give the exit status."""
     options = _parser().parse_args(arguments)
     bundle = Bundle.open(options.bundle)
+    return {'build': _run_build, 'choose': _run_choose}[options.verb](options, bundle)
+
+
+def _run_choose(options: argparse.Namespace, bundle: Bundle) -> int:
+    """Do what the node does at its start with ``auto``, and tell what came of it."""
+    settings = Settings().changed(
+        {'engine_cache': options.engine_cache, 'threads': options.threads}
+    )
+
+    def say(line: str, warning: bool) -> None:  # noqa: ARG001 (a warning reads the same here)
+        print(line, flush=True)
+
+    backend, upgrade = open_first(settings, bundle, say), None
+    try:
+        check_golden(bundle, backend)
+        upgrade = begin_upgrade(settings, bundle, backend, say)
+        while upgrade is not None and not upgrade.ended:
+            time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        if upgrade is not None:
+            upgrade.cancel(_PATIENCE_S)
+        raise
+    finally:
+        backend.close()
+    return 0
+
+
+def _run_build(options: argparse.Namespace, bundle: Bundle) -> int:
     library = load_library(options.library)
     target = Target.parse(options.target) if options.target else open_cuda().device()
     if options.target and not library.is_rtx:
@@ -61,25 +93,35 @@ def run(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='edgevl engine', description='Build the TensorRT engine of a bundle and keep it.'
+        prog='edgevl engine', description='Get a bundle ready for TensorRT on this device.'
     )
-    verbs = parser.add_subparsers(dest='verb', required=True, metavar='build')
+    verbs = parser.add_subparsers(dest='verb', required=True)
+    choose = verbs.add_parser(
+        'choose', help="measure TensorRT and ONNX Runtime, and keep the faster for 'auto'",
+        description='Measure a bundle on TensorRT and on ONNX Runtime as the node does at its '
+        'first start with the backend auto, say which is faster, and remember it for the node.',
+    )
+    choose.add_argument(
+        '--threads', type=int, default=Settings().threads,
+        help="of ONNX Runtime, as the node's parameter (default: %(default)s)",
+    )
     build = verbs.add_parser(
         'build', help='build the engine now, so that the node finds it at its first start',
         description='Build the TensorRT engine of a bundle on the device that will run it. The '
         'node does the same at its first start, and labels with ONNX Runtime meanwhile.',
     )
-    build.add_argument(
-        '--bundle', default='', help='folder of the bundle (default: the starter bundle)'
-    )
+    for verb in (choose, build):
+        verb.add_argument(
+            '--bundle', default='', help='folder of the bundle (default: the starter bundle)'
+        )
+        verb.add_argument(
+            '--engine-cache', default='', metavar='FOLDER',
+            help="where to keep engines, as the node's parameter engine_cache "
+            '(default: ~/.cache/edgevl_ros/engines)',
+        )
     build.add_argument(
         '--backend', choices=['all', *PRECISIONS], default='all',
         help='build for this backend (default: each that the bundle has a graph for)',
-    )
-    build.add_argument(
-        '--engine-cache', default='', metavar='FOLDER',
-        help="where to keep engines, as the node's parameter engine_cache "
-        '(default: ~/.cache/edgevl_ros/engines)',
     )
     build.add_argument(
         '--library', choices=['tensorrt', 'tensorrt_rtx'], default='',

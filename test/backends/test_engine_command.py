@@ -22,9 +22,9 @@ from edgevl_ros.core.errors import BackendError  # noqa: E402
 @pytest.fixture(name='command')
 def fixture_command(tmp_path):
     """Give a command line that keeps engines in a folder of the test."""
-    def build(*words):
+    def build(*words, verb='build'):
         return [
-            sys.executable, '-m', 'edgevl_training.cli', 'engine', 'build',
+            sys.executable, '-m', 'edgevl_training.cli', 'engine', verb,
             '--engine-cache', str(tmp_path / 'engines'), *map(str, words)]
     return build
 
@@ -70,6 +70,15 @@ def test_without_a_gpu_it_says_so(command):
         assert 'expected an NVIDIA driver' in done.stderr or 'expected a GPU' in done.stderr
     else:
         pytest.skip('there is a GPU here')
+
+
+def test_the_choice_is_told_with_its_reason(command, int8_bundle):
+    done = run(command('--bundle', int8_bundle.path, verb='choose'))
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(('staying on onnxruntime', 'labelling on tensorrt'))
+    assert 'ms' in last or 'expected an NVIDIA driver' in last or 'expected a GPU' in last
+    assert 'Traceback' not in done.stderr
 
 
 def test_an_interrupt_leaves_nothing_of_the_build(command, tmp_path):
