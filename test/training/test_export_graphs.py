@@ -234,3 +234,16 @@ def test_tensorrt_compiles_it_and_computes_in_int8(exported, target):
     assert len(rounded) >= len(weight_scales(exported.student))
     assert rounded - int8 == set()
     assert not any(layer.is_int8 for layer in built.layers if not set(layer.nodes) & rounded)
+
+
+def test_tensorrt_compiles_the_half_precision_twin(exported):
+    """What a device may choose instead: it computes in half precision indeed."""
+    pytest.importorskip(
+        'tensorrt_rtx', reason='tensorrt_rtx is not installed', exc_type=ImportError)
+    half = half_graph(exported.graphs['float']).SerializeToString()
+    built = build_engine(
+        load_library('tensorrt_rtx'), OnnxGraph(Path('student.fp16.onnx'), half, ''),
+        EngineRecipe('fp16', 'image', exported.student.image_size), Target.parse('sm86'))
+    products = [layer for layer in built.layers if layer.multiplies]
+    assert len(products) >= len(weight_scales(exported.student)) / 2
+    assert {layer.inputs[0] for layer in products} == {'Half'}
