@@ -112,6 +112,27 @@ def test_graphs_of_other_weights_stand_alone(tmp_path, capsys):
     assert 'student.onnx keeps its own weights' in capsys.readouterr().out
 
 
+def test_parts_of_a_weight_stay_where_they_are_and_the_rest_is_shared(tmp_path):
+    """The columns that an attention's weight was cut into lie nowhere in one piece."""
+    random = np.random.default_rng(3)
+    whole, other = (random.integers(-127, 128, (64, 96)).astype(np.int8) for _ in range(2))
+    for name, tensors in (
+        ('student.cpu.onnx', {'w': whole, 'v': other}),
+        ('student.onnx', {'w.part0': whole[:, :32].copy(), 'v': other}),
+    ):
+        values = [
+            onnx.helper.make_tensor_value_info(f'{key}.y', onnx.TensorProto.INT8, tensor.shape)
+            for key, tensor in tensors.items()]
+        nodes = [onnx.helper.make_node('Identity', [key], [f'{key}.y']) for key in tensors]
+        graph = onnx.helper.make_graph(
+            nodes, 'g', [], values,
+            [onnx.numpy_helper.from_array(tensor, key) for key, tensor in tensors.items()])
+        onnx.save(onnx.helper.make_model(graph), tmp_path / name)
+    packed = onnx.load_from_string(graphs_of(tmp_path)['student.onnx'])
+    elsewhere = {t.name: bool(t.external_data) for t in packed.graph.initializer}
+    assert elsewhere == {'w.part0': False, 'v': True}
+
+
 def test_the_half_precision_twin_comes_along(pack, adapted, tmp_path):
     """So that a robot can find out which of the two is faster there."""
     exported = shutil.copytree(adapted / 'bundle.work' / 'exported', tmp_path / 'twins')
