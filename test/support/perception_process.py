@@ -44,7 +44,11 @@ class PerceptionProcess:
         """Start the process with these arguments after ``--ros-args``."""
         self.log = log
         command = [sys.executable, '-m', 'edgevl_ros.nodes.perception_node', '--ros-args']
-        environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1'}
+        environment = {
+            **os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1',
+            # Engines of test bundles would drive the user's own out of the cache.
+            'XDG_CACHE_HOME': str(log.parent / 'cache'),
+        }
         with log.open('w') as output:
             self.process = subprocess.Popen(
                 [*command, *arguments], stdout=output, stderr=output, env=environment
