@@ -71,5 +71,5 @@ def test_each_configuring_tries_again_and_ctrl_c_ends_it_cleanly(node):
     assert process.output.count('staying on onnxruntime') == 2
     code, seconds = process.interrupt()
     assert code == 0, process.output
-    assert seconds < 1.5
+    assert seconds < 5
     assert 'Traceback' not in process.output
