@@ -161,7 +161,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         except BackendError as error:
             print(f'{name}: {error}')
             continue
-        students[name] = told
+        students[name] = {**told, 'layers': sessions[name].layers()}
     for batch in BATCHES:
         for name, times in _times_in_turns(sessions, batch).items():
             p50, p99 = np.percentile(times, [50, 99]) * 1000
@@ -191,6 +191,9 @@ class _OnThread:
                 library, open_cuda(), engine, image_spec(size), embedding_spec(DIM)
             )
         ).result()
+
+    def layers(self) -> str:
+        return self._thread.submit(self._session.layers).result()
 
     def seconds(self, batch: int, count: int) -> list[float]:
         images = np.random.default_rng(0).normal(size=(batch, 3, self._size, self._size))

@@ -69,6 +69,11 @@ def test_it_sees_what_onnxruntime_sees(backend, bundle):
     assert cosines.min() > bundle.cosine_floor
 
 
+def test_its_layers_are_int8_indeed(backend):
+    """Each TensorRT writes them in its own way; all of them name the types."""
+    assert backend.layers().lower().count('int8') > 10
+
+
 def test_the_golden_frames_hold(backend, bundle):
     assert check_golden(bundle, backend) >= bundle.cosine_floor
 
