@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 import re
 
-# What the builder's report of a finished engine begins with; one line for each layer follows.
-REPORT = 'Layers:\n'
 _LAYER = re.compile(
     r'^Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: \[(?P<inputs>.*?)\], '
     r'Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: '

@@ -10,21 +10,21 @@ QuantizeLinear and DequantizeLinear, nothing is calibrated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-import threading
 from typing import Any, TYPE_CHECKING
 
 from edgevl_ros.backends.build_progress import monitor, PhaseTree, Progress
-from edgevl_ros.backends.engine_layers import Layer, layers_in, REPORT
+from edgevl_ros.backends.engine_layers import Layer, layers_in
 from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineRecipe, OnnxGraph, Target
+from edgevl_ros.backends.precisions import allow_precisions
 from edgevl_ros.backends.tensorrt_library import Library, release_locals
+from edgevl_ros.backends.tensorrt_log import Heard, heard
 from edgevl_ros.core.errors import BackendError
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-_TOLD = ('INTERNAL_ERROR', 'ERROR')
 _LONGEST_REASON = 600
 
 
@@ -42,31 +42,6 @@ class Built:
     timing_cache: bytes
 
 
-class _Log:
-    """What the builder says, from any of its threads: its errors, and its report of layers."""
-
-    def __init__(self) -> None:
-        self._errors: list[str] = []
-        self._report = ''
-        self._lock = threading.Lock()
-
-    def listen(self, severity: str, message: str) -> None:
-        with self._lock:
-            if severity in _TOLD:
-                self._errors.append(' '.join(message.split()))
-            elif message.startswith(REPORT):
-                self._report = message
-
-    @property
-    def reason(self) -> str:
-        """Give the first error, which the later ones follow from."""
-        return self._errors[0][:_LONGEST_REASON] if self._errors else 'it says no reason'
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        return layers_in(self._report)
-
-
 def build_engine(
     library: Library,
     graph: OnnxGraph,
@@ -75,7 +50,7 @@ def build_engine(
     *,
     report: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-    timing_cache: bytes = b'',
+    timing_caches: Sequence[bytes] = (),
 ) -> Built:
     """
     Build an engine; this takes from seconds to many minutes.
@@ -83,12 +58,13 @@ def build_engine(
     :param target: the GPU to build for; this machine's own, or with TensorRT for RTX any.
     :param report: called on the builder's threads, never with TensorRT before 10.
     :param cancelled: asked at every step; a true answer ends the build.
-    :param timing_cache: what an earlier build measured; a foreign one is passed over.
+    :param timing_caches: what earlier builds measured; the first that fits is taken.
     :raises BuildCancelled: when it was told to stop.
     :raises BackendError: when TensorRT refuses the graph or the GPU, with its own first reason.
     """
     try:
-        return _build(library, graph, recipe, target, report, cancelled, timing_cache)
+        with heard() as log:
+            return _build(library, graph, recipe, target, report, cancelled, timing_caches, log)
     except BaseException as error:
         release_locals(error)
         raise
@@ -101,14 +77,15 @@ def _build(
     target: Target,
     report: Callable[[Progress], None],
     cancelled: Callable[[], bool],
-    timing_cache: bytes,
+    timing_caches: Sequence[bytes],
+    log: Heard,
 ) -> Built:
-    log = _Log()
-    logger = library.logger(log.listen)
     # Kept in names: the builder does not own what it is given.
-    builder = _made(lambda: library.trt.Builder(logger), 'a builder', log)
-    network = _parse(library, builder, logger, graph, log)
-    config, cache = _configure(library, builder, recipe, target, timing_cache)
+    builder = _made(lambda: library.trt.Builder(library.logger()), 'a builder', log)
+    network = _parse(library, builder, graph, log)
+    config, cache = _configure(library, builder, recipe, target, timing_caches)
+    if not library.strongly_typed:
+        allow_precisions(library.trt, config, network, recipe.precision)
     listener = monitor(library, PhaseTree(report), cancelled)
     if listener is not None:
         config.progress_monitor = listener
@@ -117,29 +94,31 @@ def _build(
         lambda: builder.build_serialized_network(network, config), 'an engine', log, cancelled
     )
     measured = bytes(cache.serialize()) if cache is not None else b''
-    return Built(bytes(serialized), log.layers, measured)
+    return Built(bytes(serialized), layers_in(log.report), measured)
 
 
 def _made(
-    make: Callable[[], Any], what: str, log: _Log, cancelled: Callable[[], bool] = lambda: False
+    make: Callable[[], Any], what: str, log: Heard, cancelled: Callable[[], bool] = lambda: False
 ) -> Any:
     """Give what TensorRT makes; where it makes nothing, raise its reason."""
     try:
         made = make()
     except Exception as error:  # noqa: B902 - pybind turns C++ exceptions into any kind
-        raise BackendError(f'expected {what} of TensorRT, found {error}: {log.reason}') from error
+        raise BackendError(
+            f'expected {what} of TensorRT, found {error}: {log.reason()}'
+        ) from error
     if cancelled():
         raise BuildCancelled('the build of a TensorRT engine was cancelled')
     if made is None:
         raise BackendError(
-            f'expected {what} of TensorRT, found that it refuses: {log.reason}; update TensorRT, '
-            'export the bundle again, or choose the backend onnxruntime'
+            f'expected {what} of TensorRT, found that it refuses: {log.reason()}; update '
+            'TensorRT, export the bundle again, or choose the backend onnxruntime'
         )
     return made
 
 
 def _parse(
-    library: Library, builder: trt.Builder, logger: trt.ILogger, graph: OnnxGraph, log: _Log
+    library: Library, builder: trt.Builder, graph: OnnxGraph, log: Heard
 ) -> trt.INetworkDefinition:
     api = library.trt
     kinds = api.NetworkDefinitionCreationFlag
@@ -147,11 +126,11 @@ def _parse(
     wanted = ['STRONGLY_TYPED'] if library.strongly_typed else ['EXPLICIT_BATCH']
     flags = sum(1 << int(getattr(kinds, name)) for name in wanted if hasattr(kinds, name))
     network: trt.INetworkDefinition = builder.create_network(flags)
-    parser = api.OnnxParser(network, logger)
+    parser = api.OnnxParser(network, library.logger())
     # With the path, beside which it looks for weights that are not in the file itself.
     if not parser.parse(graph.model, str(graph.path)):
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
-        reason = errors[0].desc() if errors else log.reason
+        reason = errors[0].desc() if errors else log.reason()
         raise BackendError(
             f'{graph.path}: expected a graph that {library.name} {library.version} reads, found '
             f'that it refuses: {" ".join(str(reason).split())[:_LONGEST_REASON]}; export the '
@@ -165,24 +144,19 @@ def _configure(
     builder: trt.Builder,
     recipe: EngineRecipe,
     target: Target,
-    timing_cache: bytes,
+    timing_caches: Sequence[bytes],
 ) -> tuple[trt.IBuilderConfig, trt.ITimingCache | None]:
     api = library.trt
     config: trt.IBuilderConfig = builder.create_builder_config()
     config.set_memory_pool_limit(api.MemoryPoolType.WORKSPACE, recipe.workspace_bytes)
     # Without it the engine does not tell afterwards what its layers compute in.
     config.profiling_verbosity = api.ProfilingVerbosity.DETAILED
-    if not library.strongly_typed:
-        if recipe.precision != 'fp32':
-            config.set_flag(api.BuilderFlag.FP16)
-        if recipe.precision == 'int8':
-            config.set_flag(api.BuilderFlag.INT8)
     if library.is_rtx:
         _set_target(api, config, target)
         # It compiles for the GPU when the engine is loaded and measures nothing before.
         return config, None
-    cache = _timing_cache(config, timing_cache) or _timing_cache(config, b'')
-    return config, cache
+    taken = (_timing_cache(config, content) for content in (*timing_caches, b''))
+    return config, next((cache for cache in taken if cache is not None), None)
 
 
 def _timing_cache(config: trt.IBuilderConfig, content: bytes) -> trt.ITimingCache | None:

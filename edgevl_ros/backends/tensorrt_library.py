@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 import importlib
 import importlib.util
 import traceback
 from typing import Any, TYPE_CHECKING
 
+from edgevl_ros.backends.tensorrt_log import logger_of
 from edgevl_ros.core.errors import BackendError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ INSTALL = (
     'install TensorRT 8.6 or later (JetPack: apt install python3-libnvinfer; '
     'others: pip install tensorrt, or tensorrt_rtx for a GeForce or RTX card)'
 )
-
-Listener = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -46,21 +44,9 @@ class Library:
         """Tell whether the types in a graph decide, and not the builder's flags."""
         return self.is_rtx or int(self.version.partition('.')[0]) >= STRONGLY_TYPED_FROM
 
-    def logger(self, listen: Listener) -> trt.ILogger:
-        """Make a logger that passes (severity, message) on; called from any of its threads."""
-        base: Any = self.trt.ILogger
-
-        class Logger(base):  # type: ignore[misc]
-            """Passes on what it is told."""
-
-            def __init__(self) -> None:
-                base.__init__(self)
-
-            def log(self, severity: Any, message: str) -> None:
-                listen(severity.name, message)
-
-        made: trt.ILogger = Logger()
-        return made
+    def logger(self) -> trt.ILogger:
+        """Give the one logger of this process; `tensorrt_log` tells how to hear it."""
+        return logger_of(self.trt)
 
 
 def release_locals(error: BaseException) -> None:
@@ -77,8 +63,13 @@ def release_locals(error: BaseException) -> None:
 
 
 def is_installed() -> bool:
-    """Tell, without loading it, whether some TensorRT is there."""
-    return any(importlib.util.find_spec(name) is not None for name in MODULES)
+    """
+    Tell, without loading it, whether some TensorRT is there.
+
+    Type stubs leave a folder of that name without a module in it, which could be imported too.
+    """
+    found = (importlib.util.find_spec(name) for name in MODULES)
+    return any(spec is not None and spec.origin is not None for spec in found)
 
 
 def load_library(name: str = '') -> Library:
