@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from edgevl_ros.backends.cuda import NON_BLOCKING
@@ -41,7 +42,11 @@ class PyCuda:
         """Tell which GPU it is."""
         device = self._driver.Device(0)
         major, minor = device.compute_capability()
-        return Target((int(major), int(minor)), str(device.name()))
+        processors = device.get_attribute(self._driver.device_attribute.MULTIPROCESSOR_COUNT)
+        return Target(
+            (int(major), int(minor)), str(device.name()), int(processors),
+            int(device.total_memory()),
+        )
 
     def attach(self) -> None:
         """Retain the primary context for this thread and make a stream."""
@@ -50,17 +55,20 @@ class PyCuda:
         self._stream = self._driver.Stream(NON_BLOCKING)
 
     def detach(self) -> None:
-        """Free everything and release the context."""
+        """Free everything and release the context, also where the GPU has failed."""
         if self._context is None:
             return
-        for array in self._host:
-            array.base.free()
-        for allocation in self._device:
-            allocation.free()
-        self._host, self._device, self._stream = [], [], None
-        self._context.pop()
-        self._context.detach()
-        self._context = None
+        freeing = [
+            *(array.base.free for array in self._host),
+            *(allocation.free for allocation in self._device),
+            self._context.pop, self._context.detach,
+        ]
+        self._host, self._device, self._stream, self._context = [], [], None, None
+        for free in freeing:
+            # After a failure every call gives that same error. But PyCUDA aborts the process when
+            # this thread ends with a context on it.
+            with contextlib.suppress(self._driver.Error):
+                free()
 
     @property
     def stream(self) -> int:

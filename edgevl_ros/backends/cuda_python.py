@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import math
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 _LONGEST_NAME = 256
 _FLOAT_BYTES = 4
+_ATTRIBUTES = ('COMPUTE_CAPABILITY_MAJOR', 'COMPUTE_CAPABILITY_MINOR', 'MULTIPROCESSOR_COUNT')
 
 
 def open_here() -> CudaPython:
@@ -55,15 +57,15 @@ class CudaPython:
     def device(self) -> Target:
         """Tell which GPU it is."""
         kinds = self._driver.CUdevice_attribute
-        major, minor = (
+        major, minor, processors = (
             int(self._call(
-                'cuDeviceGetAttribute',
-                getattr(kinds, f'CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_{part}'), self._gpu,
+                'cuDeviceGetAttribute', getattr(kinds, f'CU_DEVICE_ATTRIBUTE_{kind}'), self._gpu
             ))
-            for part in ('MAJOR', 'MINOR')
+            for kind in _ATTRIBUTES
         )
         name = bytes(self._call('cuDeviceGetName', _LONGEST_NAME, self._gpu))
-        return Target((major, minor), name.rstrip(b'\0').decode())
+        memory = int(self._call('cuDeviceTotalMem', self._gpu))
+        return Target((major, minor), name.rstrip(b'\0').decode(), processors, memory)
 
     def attach(self) -> None:
         """Retain the primary context for this thread and make a stream."""
@@ -72,19 +74,20 @@ class CudaPython:
         self._stream = self._call('cuStreamCreate', NON_BLOCKING)
 
     def detach(self) -> None:
-        """Free everything and release the context."""
+        """Free everything and release the context, also where the GPU has failed."""
         if self._context is None:
             return
-        for host in self._host:
-            self._call('cuMemFreeHost', host)
-        for device in self._device:
-            self._call('cuMemFree', device)
-        if self._stream is not None:
-            self._call('cuStreamDestroy', self._stream)
-        self._host, self._device, self._stream = [], [], None
-        self._call('cuCtxPopCurrent')
-        self._call('cuDevicePrimaryCtxRelease', self._gpu)
-        self._context = None
+        freeing = [
+            *(('cuMemFreeHost', host) for host in self._host),
+            *(('cuMemFree', device) for device in self._device),
+            *([('cuStreamDestroy', self._stream)] if self._stream is not None else []),
+            ('cuCtxPopCurrent',), ('cuDevicePrimaryCtxRelease', self._gpu),
+        ]
+        self._host, self._device, self._stream, self._context = [], [], None, None
+        for name, *arguments in freeing:
+            # After a failure every call gives that same error, and the context still has to go.
+            with contextlib.suppress(BackendError):
+                self._call(name, *arguments)
 
     @property
     def stream(self) -> int:

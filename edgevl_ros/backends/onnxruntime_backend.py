@@ -75,9 +75,10 @@ class OnnxRuntimeBackend:
         unit: NDArray[np.float32] = embeddings
         return unit
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Free the session."""
         self._session = None
+        return True
 
     def _check_graph(self, model: str) -> None:
         """Refuse a graph whose ends differ from what the bundle says."""
@@ -90,6 +91,15 @@ class OnnxRuntimeBackend:
                 f'{model}: expected {wanted_in} -> {wanted_out} after the batch axis, '
                 f'found {inputs} -> {outputs}; export the bundle again'
             )
+
+
+def onnxruntime_version() -> str:
+    """Tell which ONNX Runtime is installed; empty where none is."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return ''
+    return str(onnxruntime.__version__)
 
 
 def _open_session(model: str, provider: str, threads: int) -> Any:

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
+import weakref
 
 from edgevl_ros.backends.cuda import Cuda, open_cuda
 from edgevl_ros.backends.engine_recipe import PRECISIONS
 from edgevl_ros.backends.engines import Engine, Engines
+from edgevl_ros.backends.own_thread import OwnThread, TooLong
 from edgevl_ros.backends.reporter import Reporter
 from edgevl_ros.backends.tensorrt_library import Library
 from edgevl_ros.backends.tensorrt_session import EngineRefused, Session
@@ -21,7 +22,9 @@ from edgevl_ros.core.errors import BackendError
 import numpy as np
 from numpy.typing import NDArray
 
-CLOSE_TIMEOUT_S = 5.0
+# A batch takes milliseconds; a GPU that has not answered by then does not any more.
+BATCH_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
 _Result = TypeVar('_Result')
 
 
@@ -47,14 +50,20 @@ class TensorRTBackend:
         self._input_spec = image_spec(bundle.preprocess.input_size)
         self._output_spec = embedding_spec(bundle.embedding_dim)
         self._session: Session | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix='tensorrt')
+        self._hangs = False
+        self._thread = OwnThread('tensorrt')
         try:
-            self._session = self._on_thread(
+            session = self._on_thread(
                 lambda: Session(library, cuda, engine, self._input_spec, self._output_spec)
             )
         except BaseException:
-            self._thread.shutdown()
+            self._thread.end(lambda: None, CLOSE_TIMEOUT_S)
             raise
+        self._session = session
+        # PyCUDA aborts the process when a thread ends whose context nobody took from it: one that
+        # is dropped without being closed is closed all the same.
+        self._dropped = weakref.finalize(self, self._thread.end, session.close, 0.0)
+        self._dropped.atexit = False
 
     @property
     def input_spec(self) -> ArraySpec:
@@ -78,11 +87,9 @@ class TensorRTBackend:
         A batch larger than the engine's is run in parts.
 
         :raises BackendError: when the backend is closed, the batch does not fit, inference fails
-            or a row that comes back is no unit vector.
+            or takes for ever, or a row that comes back is no unit vector.
         """
-        session = self._session
-        if session is None:
-            raise BackendError(f'{self.name}: expected an open backend, found it closed')
+        session = self._open_session()
         self._input_spec.check(images, f'{self.name}.embed')
         if not len(images):
             raise BackendError(f'{self.name}.embed: expected at least one image, found none')
@@ -90,7 +97,7 @@ class TensorRTBackend:
             images[first:first + session.max_batch]
             for first in range(0, len(images), session.max_batch)
         ]
-        rows = self._on_thread(lambda: [session.run(part) for part in parts])
+        rows = self._on_thread(lambda: [session.run(part) for part in parts], BATCH_TIMEOUT_S)
         embeddings = rows[0] if len(rows) == 1 else np.concatenate(rows)
         check_unit_rows(embeddings, self.name)
         return embeddings
@@ -101,25 +108,42 @@ class TensorRTBackend:
 
         :raises BackendError: when the backend is closed.
         """
+        return self._on_thread(self._open_session().layers)
+
+    def close(self) -> bool:
+        """
+        Free the engine, its buffers and the GPU's context.
+
+        :returns: False when the GPU hangs, and a thread is left behind with all of that.
+        """
+        session, self._session = self._session, None
+        if session is None:
+            return not self._hangs
+        self._dropped.detach()
+        self._hangs = not self._thread.end(session.close, 0.0 if self._hangs else CLOSE_TIMEOUT_S)
+        return not self._hangs
+
+    def _open_session(self) -> Session:
         session = self._session
         if session is None:
             raise BackendError(f'{self.name}: expected an open backend, found it closed')
-        return self._on_thread(session.layers)
+        if self._hangs:
+            raise BackendError(f'{self.name}: expected an answer of the GPU, found that it hangs')
+        return session
 
-    def close(self) -> None:
-        """Free the engine, its buffers and the GPU's context."""
-        session, self._session = self._session, None
-        if session is not None:
-            ended = self._thread.submit(session.close)
-            self._thread.shutdown(wait=False)
-            # A batch that hangs on the GPU is left behind, and what it uses with it.
-            wait([ended], CLOSE_TIMEOUT_S)
-
-    def _on_thread(self, work: Callable[[], _Result]) -> _Result:
+    def _on_thread(
+        self, work: Callable[[], _Result], timeout_s: float | None = None
+    ) -> _Result:
         try:
-            return self._thread.submit(work).result()
+            return self._thread.do(work, timeout_s)
         except BackendError:
             raise
+        except TooLong as error:
+            self._hangs = True
+            raise BackendError(
+                f'{self.name}: expected an answer of the GPU, found none for {timeout_s} s; '
+                'look at dmesg and nvidia-smi, and start anew'
+            ) from error
         # The bindings have their own errors, which share no base.
         except Exception as error:  # noqa: B902
             raise BackendError(
@@ -128,21 +152,30 @@ class TensorRTBackend:
 
 
 def open_tensorrt(
-    bundle: Bundle, backend: str, engines: Engines, reporter: Reporter
+    bundle: Bundle, backend: str, engines: Engines, reporter: Reporter,
+    try_out: Callable[[TensorRTBackend], None] = lambda _: None,
 ) -> TensorRTBackend:
     """
     Open a bundle on TensorRT; an engine from the cache that does not load is built anew.
 
     :param backend: ``tensorrt`` or ``tensorrt-fp16``.
+    :param try_out: done with it as long as an end of the process counts against the engine.
     :raises BundleError: when the bundle has no graph for it.
     :raises BackendError: when there is no GPU, or TensorRT refuses the graph.
     """
     def load(engine: Engine) -> TensorRTBackend:
-        with engines.attempting(engine):
+        reporter.stage(f'loading the engine of {backend}')
+        with engines.attempting(engine, reporter):
             # Each backend has a binding of its own, for its own thread.
-            return TensorRTBackend(
+            opened = TensorRTBackend(
                 bundle, engines.library, open_cuda(), engine.content, PRECISIONS[backend]
             )
+            try:
+                try_out(opened)
+            except BaseException:
+                opened.close()
+                raise
+            return opened
 
     engine = engines.get(bundle, backend, reporter)
     try:
@@ -151,5 +184,4 @@ def open_tensorrt(
         if engine.built:
             raise
         reporter.say(f'the engine from the cache is built anew: {error}')
-    engines.discard(engine)
-    return load(engines.get(bundle, backend, reporter))
+    return load(engines.get(bundle, backend, reporter, refused=engine.content))

@@ -10,6 +10,7 @@ from typing import Any, TYPE_CHECKING
 from edgevl_ros.backends.cuda import Cuda
 from edgevl_ros.backends.cuda_graph import Graph
 from edgevl_ros.backends.tensorrt_library import Library, release_locals
+from edgevl_ros.backends.tensorrt_log import Heard
 from edgevl_ros.core.backend import ArraySpec
 from edgevl_ros.core.errors import BackendError
 import numpy as np
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import tensorrt as trt
 
-_TOLD = ('INTERNAL_ERROR', 'ERROR')
 _FLOAT_BYTES = 4
 
 
@@ -41,7 +41,7 @@ class Session:
         self, library: Library, cuda: Cuda, content: bytes, image: ArraySpec, embedding: ArraySpec
     ) -> None:
         """Load the engine and allocate everything that running it takes."""
-        self._errors: list[str] = []
+        self._heard = Heard()
         self._cuda = cuda
         self._graph: Graph | None = None
         # TensorRT for RTX makes its own, of the kernels that it compiles on the way.
@@ -49,13 +49,16 @@ class Session:
         self._batch = 0
         self._engine: trt.ICudaEngine | None = None
         self._context: trt.IExecutionContext | None = None
+        self._runtime: Any = None
         try:
+            self._heard.come()
             cuda.attach()
             self._load(library, content)
             self._check_tensors(library, image, embedding)
             self._allocate(image, embedding)
-            # What is slow or fails the first time does so here, and not on a frame.
-            self.run(np.zeros((1, *self._image.shape[1:]), np.float32))
+            # What is slow or fails the first time, or the second, does so here, not on a frame.
+            for batch in (1, 1, self._usual_batch, self._usual_batch):
+                self.run(np.zeros((batch, *self._image.shape[1:]), np.float32))
         except BaseException as error:
             release_locals(error)
             self.close()
@@ -77,8 +80,11 @@ class Session:
         """
         Embed a batch of 1 to ``max_batch`` images.
 
-        :raises BackendError: when TensorRT or the driver fails.
+        :raises BackendError: when it is closed, or TensorRT or the driver fails.
         """
+        # What it would copy to was freed.
+        if self._engine is None:
+            raise BackendError('expected an open session, found it closed')
         batch = len(images)
         np.copyto(self._image[:batch], images)
         if batch != self._batch:
@@ -98,15 +104,13 @@ class Session:
         if self._graph is not None:
             self._graph.close()
         # In this order, and while the GPU's context is still there.
-        self._graph = self._context = self._engine = None
-        self._runtime: Any = None
+        self._graph = self._context = self._engine = self._runtime = None
         self._cuda.detach()
+        self._heard.leave()
 
     def _load(self, library: Library, content: bytes) -> None:
         self._api: Any = library.trt
-        # Kept: TensorRT does not own it.
-        self._logger = library.logger(self._listen)
-        self._runtime = library.trt.Runtime(self._logger)
+        self._runtime = library.trt.Runtime(library.logger())
         try:
             self._engine = self._runtime.deserialize_cuda_engine(content)
         except Exception as error:  # noqa: B902 - pybind turns C++ exceptions into any kind
@@ -114,13 +118,13 @@ class Session:
         if self._engine is None:
             raise EngineRefused(
                 f'expected an engine for this {library.name} {library.version} and GPU, found '
-                f'that it refuses: {self._reason()}; build it again: edgevl engine build'
+                f'that it refuses: {self._heard.reason()}; build it again: edgevl engine build'
             )
         self._context = _context_of(self._engine, library)
         if self._context is None:
             raise BackendError(
                 f'expected room for the engine on the GPU, found that {library.name} cannot make '
-                f'an execution context: {self._reason()}; free GPU memory'
+                f'an execution context: {self._heard.reason()}; free GPU memory'
             )
         # What helps to read the engine's layers would cost time at each batch.
         self._context.nvtx_verbosity = library.trt.ProfilingVerbosity.NONE
@@ -141,7 +145,8 @@ class Session:
         }
         if found != wanted:
             raise EngineRefused(f'expected an engine with {wanted}, found {found}')
-        self.max_batch = int(engine.get_tensor_profile_shape(image.name, 0)[2][0])
+        _, usual, most = engine.get_tensor_profile_shape(image.name, 0)
+        self._usual_batch, self.max_batch = int(usual[0]), int(most[0])
 
     def _allocate(self, image: ArraySpec, embedding: ArraySpec) -> None:
         assert self._context is not None
@@ -158,7 +163,9 @@ class Session:
             (image.name, self._image_address), (embedding.name, self._embedding_address)
         ):
             if not self._context.set_tensor_address(name, address):
-                raise BackendError(f'TensorRT refuses the buffer of {name}: {self._reason()}')
+                raise BackendError(
+                    f'TensorRT refuses the buffer of {name}: {self._heard.reason()}'
+                )
 
     def _change_batch(self, batch: int) -> None:
         """Go over to another batch; a graph is only good for the one it was captured with."""
@@ -168,7 +175,7 @@ class Session:
             self._graph = None
         self._batch = 0
         if not self._context.set_input_shape(self._image_name, (batch, *self._image.shape[1:])):
-            raise BackendError(f'TensorRT refuses a batch of {batch}: {self._reason()}')
+            raise BackendError(f'TensorRT refuses a batch of {batch}: {self._heard.reason()}')
         self._batch = batch
 
     def _begin(self) -> None:
@@ -176,7 +183,7 @@ class Session:
         assert self._context is not None
         self._cuda.copy_in(self._image_address, self._image[:self._batch])
         if not self._context.execute_async_v3(self._cuda.stream):
-            raise BackendError(f'TensorRT does not begin to infer: {self._reason()}')
+            raise BackendError(f'TensorRT does not begin to infer: {self._heard.reason()}')
         self._cuda.copy_out(self._embedding[:self._batch], self._embedding_address)
 
     def _can_be_captured(self) -> bool:
@@ -192,15 +199,6 @@ class Session:
             return
         self._graph = graph
         graph.launch()
-
-    def _listen(self, severity: str, message: str) -> None:
-        if severity in _TOLD and len(self._errors) < 10:
-            self._errors.append(' '.join(message.split()))
-
-    def _reason(self) -> str:
-        """Give the first error since the last one was asked for."""
-        errors, self._errors = self._errors, []
-        return errors[0] if errors else 'it says no reason'
 
 
 def _context_of(engine: Any, library: Library) -> Any:

@@ -75,5 +75,9 @@ class Backend(Protocol):
         :raises BackendError: when the batch does not fit the spec or the runtime fails.
         """
 
-    def close(self) -> None:
-        """Free what the runtime holds; calling it twice is harmless, `embed` afterwards raises."""
+    def close(self) -> bool:
+        """
+        Free what the runtime holds; calling it twice is harmless, `embed` afterwards raises.
+
+        :returns: False when the runtime does not let go of it, and a thread is left behind.
+        """

@@ -136,9 +136,9 @@ class Perception:
             },
         )
 
-    def close(self) -> None:
-        """Free the backend."""
-        self._backend.close()
+    def close(self) -> bool:
+        """Free the backend; False when a thread of it is left behind."""
+        return self._backend.close()
 
     def _unusable(self, frame: Frame, settings: Settings) -> dict[Modality, str]:
         """Say why of each image in the frame that holds nothing to see."""
