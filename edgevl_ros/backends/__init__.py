@@ -29,6 +29,7 @@ def open_backend(
     threads: int,
     engine_cache: str = '',
     reporter: Reporter | None = None,
+    builds: bool = True,
 ) -> Backend:
     """
     Open a bundle's student on the runtime of this name; ``auto`` takes ONNX Runtime on the CPU.
@@ -38,6 +39,7 @@ def open_backend(
     :param threads: CPU threads that inference may use; 0 for every core.
     :param engine_cache: where TensorRT's engines are kept; empty for the user's own cache.
     :param reporter: what is told while an engine is built.
+    :param builds: whether TensorRT's engine is built where it is not kept; it is refused else.
     :raises BackendError: when the runtime is unknown, absent, or refuses the student.
     :raises BundleError: when the bundle has no model for it.
     """
@@ -47,13 +49,10 @@ def open_backend(
         return OnnxRuntimeBackend(bundle, _PROVIDERS[name], threads)
     if name not in BACKENDS:
         raise BackendError(f'expected a backend among {", ".join(BACKENDS)}, found {name!r}')
-    from edgevl_ros.backends.cuda import open_cuda
-    from edgevl_ros.backends.engines import Engines, open_cache
+    from edgevl_ros.backends.engines import find_engines
     from edgevl_ros.backends.reporter import Reporter
     from edgevl_ros.backends.tensorrt_backend import open_tensorrt
-    from edgevl_ros.backends.tensorrt_library import load_library
 
     reporter = reporter or Reporter()
-    library, gpu = load_library(), open_cuda().device()
-    engines = Engines(library, gpu, open_cache(engine_cache, reporter.say))
+    engines = find_engines(engine_cache, reporter.say, builds)
     return open_tensorrt(bundle, name, engines, reporter)

@@ -12,7 +12,7 @@ else is there is built anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack, suppress
 from dataclasses import asdict
 import fcntl
 import hashlib
@@ -25,10 +25,17 @@ import time
 from typing import Any
 
 from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineKey
+from edgevl_ros.backends.private_files import (
+    age_s,
+    drop_unlocked,
+    is_open_to_others,
+    locked,
+    read_private,
+)
 from edgevl_ros.core.errors import BackendError
 
 SCHEMA = 1
-ENGINE, LOCK, PARTIAL, TIMING = '.engine', '.lock', '.partial', '.timing'
+ENGINE, LOCK, NOTE, PARTIAL, TIMING = '.engine', '.lock', '.json', '.partial', '.timing'
 # An engine of another version or bundle is of no use any more; a few stay for going back.
 MOST_ENGINES = 8
 MAX_HEADER_BYTES = 1 << 14
@@ -36,6 +43,11 @@ MAX_ENGINE_BYTES = 1 << 32
 MAX_TIMING_BYTES = 1 << 28
 MAX_NOTE_BYTES = 1 << 16
 ABANDONED_S = 3600.0
+_DAY_S = 86400.0
+# Seconds after which what nobody has written or used since is dropped.
+_KEPT_S = {
+    PARTIAL: ABANDONED_S, LOCK: 30 * _DAY_S, NOTE: 180 * _DAY_S, TIMING: 180 * _DAY_S,
+}
 _POLL_S = 0.2
 # The last: what reading JSON makes of brackets in brackets.
 _UNREADABLE = (OSError, ValueError, RecursionError)
@@ -78,7 +90,7 @@ class EngineCache:
             found = folder.stat()
         except OSError as error:
             raise _cannot(folder, 'a folder to keep engines in', error) from error
-        if not stat.S_ISDIR(found.st_mode) or _is_open_to_others(found):
+        if not stat.S_ISDIR(found.st_mode) or is_open_to_others(found):
             raise EngineCacheError(
                 f'{folder}: expected a folder that only its owner, this user, may write to, found '
                 f'owner {found.st_uid} and mode {stat.S_IMODE(found.st_mode):o}; '
@@ -103,12 +115,14 @@ class EngineCache:
         path = self._path(key.digest + ENGINE)
         try:
             engine = _read_engine(path, key)
-            os.utime(path)
         except FileNotFoundError:
             return b''
         except _UNREADABLE as error:
             refused(f'{path}: not used, and built anew: {error}')
             return b''
+        # Used now; where that cannot be noted, it is good all the same.
+        with suppress(OSError):
+            os.utime(path)
         return engine
 
     def store(self, key: EngineKey, engine: bytes) -> Path:
@@ -124,17 +138,13 @@ class EngineCache:
         path = self._write(
             key.digest + ENGINE, json.dumps(header, sort_keys=True).encode() + b'\n' + engine
         )
-        self._drop_old()
+        self._drop_old(path)
         return path
-
-    def discard(self, key: EngineKey) -> None:
-        """Remove the engine of a key, which TensorRT did not take."""
-        self._path(key.digest + ENGINE).unlink(missing_ok=True)
 
     def timing(self, key: EngineKey) -> bytes:
         """Give what builds for this GPU and version have measured; empty where there is none."""
         try:
-            return _read_private(self.timing_path(key), MAX_TIMING_BYTES)
+            return read_private(self.timing_path(key), MAX_TIMING_BYTES)
         except (OSError, ValueError):
             return b''
 
@@ -149,17 +159,20 @@ class EngineCache:
 
     def timing_path(self, key: EngineKey) -> Path:
         """Name the file of what builds for this GPU and version have measured."""
-        where = f'{key.library} {key.version} {key.gpu} {key.capability}'
+        where = (
+            f'{key.library} {key.version} {key.gpu} {key.capability} {key.multiprocessors} '
+            f'{key.memory_bytes}'
+        )
         return self._path(hashlib.sha256(where.encode()).hexdigest() + TIMING)
 
     def note_path(self, name: str) -> Path:
         """Name the file of a note."""
-        return self._path(f'{name}.json')
+        return self._path(name + NOTE)
 
     def note(self, name: str) -> dict[str, Any]:
         """Give a note by its name; empty where there is none that can be read."""
         try:
-            found = json.loads(_read_private(self.note_path(name), MAX_NOTE_BYTES))
+            found = json.loads(read_private(self.note_path(name), MAX_NOTE_BYTES))
         except _UNREADABLE:
             return {}
         return found if isinstance(found, dict) else {}
@@ -173,35 +186,33 @@ class EngineCache:
         self._write(self.note_path(name).name, json.dumps(note, indent=2, sort_keys=True).encode())
 
     @contextmanager
-    def building(
-        self, key: EngineKey, cancelled: Callable[[], bool], waiting: Callable[[], None]
+    def alone(
+        self, name: str, cancelled: Callable[[], bool], waiting: Callable[[], None]
     ) -> Iterator[None]:
         """
-        Be the only one, of all this user's processes, that builds this engine.
+        Be the only one, of all this user's processes, that does what this name stands for.
 
         The lock belongs to the process: it goes with it, however it ends.
 
-        :param waiting: called once if another process builds it at the moment.
+        :param waiting: called once if another process does it at the moment.
         :raises EngineCacheError: when there can be no lock in this folder.
         :raises BuildCancelled: when it is told to stop before its turn has come.
         """
-        path = self._path(key.digest + LOCK)
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise _cannot(path, 'to lock', error) from error
-        try:
-            told = False
-            while not _locked(lock):
-                if cancelled():
-                    raise BuildCancelled('cancelled while another process builds the engine')
-                if not told:
-                    waiting()
-                    told = True
-                time.sleep(_POLL_S)
+        path = self._path(name + LOCK)
+        with ExitStack() as stack:
+            try:
+                told = False
+                while (lock := locked(path)) is None:
+                    if cancelled():
+                        raise BuildCancelled(f'cancelled while another process holds {path}')
+                    if not told:
+                        waiting()
+                        told = True
+                    time.sleep(_POLL_S)
+            except OSError as error:
+                raise _cannot(path, 'to lock', error) from error
+            stack.callback(os.close, lock)
             yield
-        finally:
-            os.close(lock)
 
     def _path(self, name: str) -> Path:
         return self.folder / name
@@ -211,28 +222,41 @@ class EngineCache:
         try:
             handle, temporary = tempfile.mkstemp(PARTIAL, f'{path.stem[:16]}.', self.folder)
             with os.fdopen(handle, 'wb') as stream:
+                # Seen by `drop_unlocked`; some file systems have no locks.
+                with suppress(OSError):
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(temporary).replace(path)
         except OSError as error:
             if temporary:
-                Path(temporary).unlink(missing_ok=True)
+                with suppress(OSError):
+                    Path(temporary).unlink()
             raise _cannot(path, f'to write {len(content)} bytes', error) from error
         return path
 
-    def _drop_old(self) -> None:
-        # Locks stay: another process may hold one, and would not see a new file of that name.
-        engines = sorted(self.folder.glob(f'*{ENGINE}'), key=_age_s)
-        # What a process left behind that was killed while it wrote.
-        abandoned = [p for p in self.folder.glob(f'*{PARTIAL}') if _age_s(p) > ABANDONED_S]
-        for path in [*engines[MOST_ENGINES:], *abandoned]:
-            path.unlink(missing_ok=True)
+    def _drop_old(self, newest: Path) -> None:
+        """
+        Drop engines longest unused, what was half written, and what nobody asked for in months.
+
+        The newest stays, however old it looks: a robot without a clock begins in the past.
+        """
+        engines = sorted(set(self.folder.glob(f'*{ENGINE}')) - {newest}, key=age_s)
+        for path in engines[MOST_ENGINES - 1:]:
+            with suppress(OSError):
+                path.unlink()
+        for ending, most_s in _KEPT_S.items():
+            for path in self.folder.glob(f'*{ending}'):
+                if age_s(path) > most_s:
+                    # A lock that is held, or what is being written, is in use however old.
+                    with suppress(OSError):
+                        drop_unlocked(path)
 
 
 def _read_engine(path: Path, key: EngineKey) -> bytes:
     """Read an engine that is this user's own and whole and made for the key."""
-    header, newline, engine = _read_private(path, MAX_ENGINE_BYTES).partition(b'\n')
+    header, newline, engine = read_private(path, MAX_ENGINE_BYTES).partition(b'\n')
     if not newline or len(header) > MAX_HEADER_BYTES:
         raise ValueError('expected a line that says what it is, found none')
     said = json.loads(header)
@@ -245,38 +269,6 @@ def _read_engine(path: Path, key: EngineKey) -> bytes:
     if said.get('sha256') != hashlib.sha256(engine).hexdigest():
         raise ValueError('expected what was written, found other bytes')
     return engine
-
-
-def _read_private(path: Path, most: int) -> bytes:
-    """Read a file that is no link, that is this user's and that nobody else may write to."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, 'rb') as stream:
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode) or _is_open_to_others(found):
-            raise ValueError('expected a file that only its owner, this user, may write to')
-        if found.st_size > most:
-            raise ValueError(f'expected at most {most} bytes, found {found.st_size}')
-        return stream.read(most)
-
-
-def _age_s(path: Path) -> float:
-    """Give the seconds since a file was last written or used; none for one that is gone."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _is_open_to_others(found: os.stat_result) -> bool:
-    return found.st_uid != os.geteuid() or bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _cannot(path: Path, what: str, error: OSError) -> EngineCacheError:

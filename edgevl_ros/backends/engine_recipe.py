@@ -32,11 +32,14 @@ class Target:
     The GPU that an engine is for.
 
     ``gpu`` is its name, empty for any of that compute capability, which only TensorRT for RTX
-    can build for.
+    can build for. GPUs of one name differ in size: every module of a Jetson Orin is called Orin,
+    so the number of multiprocessors and the bytes of memory belong to it.
     """
 
     capability: tuple[int, int]
     gpu: str = ''
+    multiprocessors: int = 0
+    memory_bytes: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -87,6 +90,8 @@ class EngineKey:
     version: str
     gpu: str
     capability: str
+    multiprocessors: int
+    memory_bytes: int
     recipe: EngineRecipe
 
     @property

@@ -18,6 +18,9 @@ class Reporter:
     def say(self, line: str) -> None:
         """Take a line that people should read."""
 
+    def stage(self, doing: str) -> None:
+        """Take what is being done now, for those who look."""
+
     def progress(self, progress: Progress) -> None:
         """Take how far the build is, ten times a second."""
 
@@ -45,7 +48,12 @@ class LogReporter(Reporter):
 
     def say(self, line: str) -> None:
         """Pass a line on."""
+        self.status = line
         self._say(line)
+
+    def stage(self, doing: str) -> None:
+        """Keep what is being done now."""
+        self.status = doing
 
     def progress(self, progress: Progress) -> None:
         """Keep how far the build is, and pass it on now and then."""

@@ -24,7 +24,8 @@ import pytest
 
 CONTENT = b'engine\n' * 1000
 KEY = EngineKey(
-    'ab' * 32, 'tensorrt', '10.3.0', 'Orin', '8.7', EngineRecipe('int8', 'image', 224))
+    'ab' * 32, 'tensorrt', '10.3.0', 'Orin', '8.7', 8, 1 << 33,
+    EngineRecipe('int8', 'image', 224))
 
 
 @pytest.fixture(name='cache')
@@ -57,8 +58,8 @@ def test_folder_and_files_are_the_users_alone(cache):
 
 @pytest.mark.parametrize('name', [field.name for field in fields(EngineKey)])
 def test_every_part_of_the_key_is_another_engine(cache, name):
-    other = (
-        replace(KEY.recipe, precision='fp16') if name == 'recipe' else getattr(KEY, name) + '1')
+    part = getattr(KEY, name)
+    other = replace(part, precision='fp16') if name == 'recipe' else part + type(part)(1)
     cache.store(KEY, CONTENT)
     assert cache.load(replace(KEY, **{name: other})) == b''
 
@@ -157,7 +158,8 @@ def test_timing_caches_are_for_a_gpu_and_a_version(cache):
     assert cache.timing(KEY) == b''
     cache.store_timing(KEY, b'measured')
     assert cache.timing(replace(KEY, onnx_sha256='cd' * 32)) == b'measured'
-    for change in ({'gpu': 'Xavier'}, {'version': '10.4.0'}, {'capability': '8.6'}):
+    for change in ({'gpu': 'Xavier'}, {'version': '10.4.0'}, {'capability': '8.6'},
+                   {'multiprocessors': 16}, {'memory_bytes': 1 << 34}):
         assert cache.timing(replace(KEY, **change)) == b''
 
 
@@ -192,12 +194,36 @@ def test_what_a_killed_process_left_behind_is_swept(cache):
     assert (old.exists(), new.exists()) == (False, True)
 
 
+def test_the_newest_engine_stays_on_a_robot_without_a_clock(cache):
+    """It was started in 1970, as it thinks, and all that it finds is from the future."""
+    for i in range(MOST_ENGINES):
+        path = cache.store(replace(KEY, gpu=str(i)), CONTENT)
+        os.utime(path, (time.time() + 1000 + i,) * 2)
+    cache.store(KEY, CONTENT)
+    assert cache.load(KEY) == CONTENT
+    assert len(list(cache.folder.glob('*.engine'))) == MOST_ENGINES
+
+
+def test_what_nobody_asked_for_in_months_is_swept_but_not_what_is_in_use(cache, holder):
+    cache.store_timing(KEY, b'measured')
+    cache.store_note('choice', {'a': 1})
+    with cache.alone('unused', lambda: False, pytest.fail):
+        pass
+    for path in cache.folder.iterdir():
+        os.utime(path, (time.time() - 1e8,) * 2)
+    cache.store_note('choice of today', {'a': 1})
+    cache.store(KEY, CONTENT)
+    left = sorted(path.name for path in cache.folder.iterdir() if path.suffix != ENGINE)
+    assert left == ['choice of today.json', 'tiny.lock']
+    assert holder.poll() is None
+
+
 HOLD = """
 from pathlib import Path
 import sys
 sys.path.insert(0, sys.argv[2])
 from test_engine_cache import KEY, EngineCache
-with EngineCache(Path(sys.argv[1])).building(KEY, lambda: False, lambda: None):
+with EngineCache(Path(sys.argv[1])).alone('tiny', lambda: False, lambda: None):
     print('held', flush=True)
     sys.stdin.read()
 """
@@ -229,23 +255,23 @@ def test_only_one_process_builds_an_engine_at_a_time(cache, holder):
         told.append(holder.poll())
         holder.stdin.close()
 
-    with cache.building(KEY, lambda: False, waiting):
+    with cache.alone('tiny', lambda: False, waiting):
         pass
     assert told == [None]
 
 
 def test_another_engine_need_not_wait(cache, holder):
-    with cache.building(replace(KEY, gpu='other'), lambda: False, pytest.fail):
+    with cache.alone('other', lambda: False, pytest.fail):
         assert holder.poll() is None
 
 
 def test_a_lock_goes_with_its_process(cache, holder):
-    with cache.building(KEY, lambda: False, holder.kill):
+    with cache.alone('tiny', lambda: False, holder.kill):
         assert holder.wait(10) != 0
 
 
 def test_waiting_for_another_process_can_be_cancelled(cache, holder):
-    with pytest.raises(BuildCancelled), cache.building(KEY, lambda: True, pytest.fail):
+    with pytest.raises(BuildCancelled), cache.alone('tiny', lambda: True, pytest.fail):
         pytest.fail('built all the same')
     assert holder.poll() is None
 
