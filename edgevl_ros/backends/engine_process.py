@@ -9,11 +9,12 @@ process gives all of it back, and a crash in it costs a robot its engine but not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import contextlib
 from dataclasses import asdict
 import json
 import os
+from pathlib import Path
 import subprocess
 import sys
 import threading
@@ -40,7 +41,7 @@ def build_in_process(
     *,
     report: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-    timing_cache: bytes = b'',
+    timing_caches: Sequence[bytes] = (),
 ) -> Built:
     """
     Build an engine as `build_engine` does, in another process with lower priority.
@@ -51,24 +52,25 @@ def build_in_process(
     :raises BackendError: when the build fails or its process dies, with the reason.
     """
     with contextlib.ExitStack() as stack:
+        given = [stack.enter_context(_memory(content)) for content in timing_caches]
         files = {
-            name: stack.enter_context(_memory(content))
-            for name, content in (
-                ('timing_in', timing_cache), ('timing_out', b''), ('engine_out', b''),
-                ('errors', b''),
-            )
+            name: stack.enter_context(_memory(b''))
+            for name in ('timing_out', 'engine_out', 'errors')
         }
         handles = {name: file.fileno() for name, file in files.items()}
+        timing_in = [file.fileno() for file in given]
         process = subprocess.Popen(
             [sys.executable, '-m', _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=files['errors'], pass_fds=list(handles.values()), env=_environment(),
+            stderr=files['errors'], pass_fds=[*handles.values(), *timing_in],
+            # Not where the node was started: Python would import what happens to lie there.
+            cwd='/', env=_environment(),
             # Ctrl-C is for the one who waits, who then ends this in an orderly way.
             start_new_session=True,
         )
         stack.callback(_end, process)
         request = {
-            'library': library, 'graph': str(graph.path), 'sha256': graph.sha256,
-            'recipe': asdict(recipe), 'target': asdict(target), **handles,
+            'library': library, 'graph': str(graph.path.resolve()), 'sha256': graph.sha256,
+            'recipe': asdict(recipe), 'target': asdict(target), 'timing_in': timing_in, **handles,
         }
         layers = _converse(process, request, report, cancelled, files['errors'])
         return Built(_content(files['engine_out']), layers, _content(files['timing_out']))
@@ -84,9 +86,11 @@ def _memory(content: bytes) -> Any:
 
 
 def _environment() -> dict[str, str]:
-    """Let the process import what this one does, wherever that comes from."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**os.environ, 'PYTHONPATH': path}
+    """Let the process import what this one does, wherever that comes from, and nothing else."""
+    # Last, where this package is: it may have been found in the folder that is left out.
+    entries = [*filter(None, sys.path), str(Path(__file__).parents[2])]
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in entries)
+    return {**os.environ, 'PYTHONPATH': path, 'PYTHONSAFEPATH': '1'}
 
 
 def _converse(
@@ -107,13 +111,17 @@ def _converse(
         process.stdin.flush()
     except BrokenPipeError:
         pass  # It ended at once; the reason follows.
-    while reader.is_alive():
+    # TensorRT may also hang when its process ends.
+    while reader.is_alive() or process.poll() is None:
         if cancelled():
             raise BuildCancelled('the build of a TensorRT engine was cancelled')
         # Also without news: whoever waits wants to know that it goes on.
         report(answers['progress'])
         reader.join(_POLL_S)
-    status = process.wait()
+        if not reader.is_alive():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_S)
+    status = process.returncode
     if 'error' in answers:
         raise BackendError(answers['error'])
     if status or 'layers' not in answers:

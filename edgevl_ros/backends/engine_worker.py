@@ -10,6 +10,7 @@ ends when its standard input does: nobody waits for the engine any more.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 import gc
 import json
@@ -28,6 +29,7 @@ from edgevl_ros.core.errors import BackendError
 
 # Whoever labels frames meanwhile comes first.
 NICENESS = 10
+_FIRST_TO_GO = Path('/proc/self/oom_score_adj')
 _PROGRESS_EVERY_S = 0.1
 
 
@@ -36,7 +38,7 @@ def main() -> int:
     # What libraries print themselves must not come between the lines.
     lines = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     os.dup2(2, 1)
-    os.nice(NICENESS)
+    _step_back()
     # See `release_locals`; a process this short needs no collector.
     gc.disable()
     request = json.loads(sys.stdin.readline())
@@ -51,6 +53,16 @@ def main() -> int:
     return 0
 
 
+def _step_back() -> None:
+    """Let everything else on the robot go first, and be the first to go when memory runs out."""
+    # What is started with a real-time priority would else build with it.
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        _FIRST_TO_GO.write_text('1000', encoding='ascii')
+
+
 def _build(request: dict[str, Any], teller: _Teller) -> Built:
     graph = OnnxGraph.read(Path(request['graph']))
     if graph.sha256 != request['sha256']:
@@ -58,14 +70,15 @@ def _build(request: dict[str, Any], teller: _Teller) -> Built:
             f'{graph.path}: expected the graph that was asked for, found that it has changed '
             'meanwhile; try again'
         )
-    target = Target(tuple(request['target']['capability']), request['target']['gpu'])
+    major, minor = request['target'].pop('capability')
+    target = Target((major, minor), **request['target'])
     built = build_engine(
         load_library(request['library']),
         graph,
         EngineRecipe(**request['recipe']),
         target,
         report=teller.progress,
-        timing_cache=_content(request['timing_in']),
+        timing_caches=[_content(handle) for handle in request['timing_in']],
     )
     _write(request['engine_out'], built.engine)
     _write(request['timing_out'], built.timing_cache)

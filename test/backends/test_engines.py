@@ -3,6 +3,7 @@
 """Engines from graph to cache with the real builder, in the process that builds them."""
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 import os
 from pathlib import Path
@@ -28,32 +29,16 @@ from edgevl_ros.backends.engine_recipe import (  # noqa: E402
     Target,
 )
 from edgevl_ros.backends.engines import Engines, open_cache  # noqa: E402
-from edgevl_ros.backends.reporter import Reporter  # noqa: E402
 from edgevl_ros.backends.tensorrt_library import load_library  # noqa: E402
 from edgevl_ros.core.bundle import Bundle, STARTER  # noqa: E402
 from edgevl_ros.core.errors import BackendError, BundleError  # noqa: E402
 import psutil  # noqa: E402
+from support.build_notes import Notes  # noqa: E402
 from support.tiny_bundle import write_manifest  # noqa: E402
 from support.tiny_int8 import INT8_LAYERS, SIZE, tiny_int8  # noqa: E402
 
 AMPERE = Target((8, 6))
 RECIPE = EngineRecipe('int8', 'image', SIZE)
-
-
-class Notes(Reporter):
-    """Keeps what it is told."""
-
-    def __init__(self):
-        self.lines, self.steps, self.give_up = [], [], False
-
-    def say(self, line):
-        self.lines.append(line)
-
-    def progress(self, progress):
-        self.steps.append(progress)
-
-    def cancelled(self):
-        return self.give_up
 
 
 @pytest.fixture(name='library', scope='module')
@@ -67,8 +52,10 @@ def fixture_bundle(int8_bundle):
 
 
 @pytest.fixture(name='engines')
-def fixture_engines(library, tmp_path):
-    return Engines(library, AMPERE, EngineCache(tmp_path / 'engines'))
+def fixture_engines(library, int8_engines, tmp_path):
+    """Give engines of a folder that has the small bundle's for SM86."""
+    folder = shutil.copytree(int8_engines.folder, tmp_path / 'engines')
+    return Engines(library, AMPERE, EngineCache(folder))
 
 
 @pytest.fixture(name='tiny')
@@ -83,28 +70,51 @@ def builders():
         if any('engine_worker' in word for word in child.cmdline())]
 
 
-def test_an_engine_is_built_once_and_then_loaded(engines, bundle):
-    first, second = Notes(), Notes()
-    built = engines.get(bundle, 'tensorrt', first)
-    loaded = engines.get(bundle, 'tensorrt', second)
+def test_an_engine_is_built_once_and_then_loaded(int8_engines, engines, bundle):
+    built, notes = int8_engines.engine, Notes()
+    loaded = engines.get(bundle, 'tensorrt', notes)
     assert (built.built, loaded.built) == (True, False)
     assert built.content == loaded.content
     assert sum(layer.is_int8 for layer in built.layers) == INT8_LAYERS
-    (line,) = first.lines
+    (line,) = int8_engines.notes.lines
     assert 'building an engine (int8, batch 1 to 4) with tensorrt_rtx' in line
-    assert first.steps and second.lines == second.steps == []
+    assert int8_engines.notes.steps and notes.lines == notes.steps == []
     assert builders() == []
 
 
-def test_a_damaged_engine_is_built_anew(engines, bundle):
-    built = engines.get(bundle, 'tensorrt', Notes())
+def test_a_damaged_engine_is_built_anew(int8_engines, engines, bundle):
     (path,) = engines.cache.folder.glob('*.engine')
     path.write_bytes(path.read_bytes()[:-1])
     notes = Notes()
     again = engines.get(bundle, 'tensorrt', notes)
-    assert again.built and len(again.content) == len(built.content)
+    assert again.built and len(again.content) == len(int8_engines.engine.content)
     assert 'not used, and built anew' in notes.lines[0]
     assert not engines.get(bundle, 'tensorrt', Notes()).built
+
+
+def test_an_engine_of_another_tensorrt_is_built_anew(library, engines, bundle):
+    """After an update: the one of before stays, for going back."""
+    other = Engines(replace(library, version='0.9.0'), AMPERE, engines.cache)
+    assert other.get(bundle, 'tensorrt', Notes()).built
+    for each in (other, engines):
+        assert not each.get(bundle, 'tensorrt', Notes()).built
+
+
+def test_an_engine_that_tensorrt_does_not_take_is_built_anew(engines, bundle):
+    """It is whole and has the right key, and cannot be used all the same."""
+    key = engines.key(bundle, 'tensorrt')
+    engines.cache.store(key, b'of something else')
+    notes = Notes()
+    again = engines.get(bundle, 'tensorrt', notes, refused=b'of something else')
+    assert again.built and engines.cache.load(key) == again.content
+
+
+def test_where_nothing_is_to_be_built_what_is_kept_is_given(library, engines, bundle):
+    given = Engines(library, AMPERE, engines.cache, builds=False)
+    assert given.get(bundle, 'tensorrt', Notes()).content
+    with pytest.raises(BackendError, match='edgevl engine build'):
+        Engines(library, Target((8, 9)), engines.cache, builds=False).get(
+            bundle, 'tensorrt', Notes())
 
 
 def test_another_graph_is_another_engine(engines, bundle, tmp_path):
@@ -117,15 +127,23 @@ def test_another_graph_is_another_engine(engines, bundle, tmp_path):
 
 def test_an_engine_for_rtx_is_for_any_gpu_of_its_kind(library, bundle):
     """So that one built elsewhere, even without a GPU, is found on the device."""
-    there = Engines(library, Target((8, 6), 'NVIDIA GeForce RTX 3090'), None)
+    there = Engines(library, Target((8, 6), 'NVIDIA GeForce RTX 3090', 82, 24 << 30), None)
     here = Engines(library, AMPERE, None)
     assert there.key(bundle, 'tensorrt') == here.key(bundle, 'tensorrt')
     assert here.key(bundle, 'tensorrt').capability == '8.6'
 
 
-def test_without_a_cache_an_engine_is_built_each_time(library, bundle):
-    engines = Engines(library, AMPERE, None)
-    assert [engines.get(bundle, 'tensorrt', Notes()).built for _ in range(2)] == [True, True]
+def test_an_engine_of_tensorrt_is_for_one_size_of_gpu(library, bundle):
+    """Every module of a Jetson Orin is called Orin, and has 4 to 16 multiprocessors."""
+    plain = replace(library, name='tensorrt', version='10.3.0')
+    keys = {
+        Engines(plain, Target((8, 7), 'Orin', count, size << 30), None).key(bundle, 'tensorrt')
+        for count, size in ((8, 8), (8, 16), (16, 64))}
+    assert len(keys) == 3
+
+
+def test_without_a_cache_an_engine_is_built_all_the_same(library, bundle):
+    assert Engines(library, AMPERE, None).get(bundle, 'tensorrt', Notes()).built
 
 
 def test_a_place_that_cannot_be_a_folder_is_told_and_done_without(tmp_path):
@@ -135,8 +153,10 @@ def test_a_place_that_cannot_be_a_folder_is_told_and_done_without(tmp_path):
     assert 'engines are built but not kept' in said[0]
 
 
-def test_an_engine_that_cannot_be_kept_is_used_all_the_same(engines, bundle):
+def test_an_engine_that_cannot_be_kept_is_used_all_the_same(library, bundle, tmp_path):
     """The disk fills up, or is taken away, while the engine is built."""
+    engines = Engines(library, AMPERE, EngineCache(tmp_path / 'gone'))
+
     class Removes(Notes):
         """Takes the folder away."""
 
@@ -265,20 +285,69 @@ def test_the_builder_ends_with_the_process_that_asked_for_it(tmp_path):
     assert alive == []
 
 
-def test_the_builder_leaves_time_to_those_who_label(library, tiny):
-    niceness = []
+def test_the_builder_leaves_time_and_memory_to_those_who_label(library, tiny):
+    seen, before = [], threading.active_count()
 
     def look(_):
-        niceness.extend(process.nice() for process in builders())
+        for process in builders():
+            with contextlib.suppress(psutil.Error, OSError):
+                place = Path(f'/proc/{process.pid}/oom_score_adj').read_text()
+                seen.append((process.nice(), os.sched_getscheduler(process.pid), int(place)))
 
     build_in_process(library.name, tiny, RECIPE, AMPERE, report=look)
-    assert max(niceness) >= min(19, os.nice(0) + 10)
-
-
-def test_threads_are_not_left(library, tiny):
-    before = threading.active_count()
-    build_in_process(library.name, tiny, RECIPE, AMPERE)
+    assert seen[-1] == (min(19, os.nice(0) + 10), os.SCHED_BATCH, 1000)
     assert threading.active_count() == before
+
+
+def test_the_builder_imports_nothing_from_where_the_node_was_started(
+        library, tiny, tmp_path, monkeypatch):
+    (tmp_path / 'json.py').write_text("open('imported', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend('')
+    with pytest.raises(BackendError, match='has changed meanwhile'):
+        build_in_process(library.name, replace(tiny, sha256='ab'), RECIPE, AMPERE)
+    assert [path.name for path in tmp_path.iterdir()] == ['json.py']
+
+
+READ_ONLY = """
+from pathlib import Path
+import subprocess, sys
+sys.path.insert(0, sys.argv[3])
+from edgevl_ros.backends.engine_cache import EngineCache
+from edgevl_ros.backends.engine_recipe import Target
+from edgevl_ros.backends.engines import Engines
+from edgevl_ros.backends.tensorrt_library import load_library
+from edgevl_ros.core.bundle import Bundle
+from support.build_notes import Notes
+bundle, cache = Bundle.open(sys.argv[2]), EngineCache(Path(sys.argv[1]))
+library, notes = load_library('tensorrt_rtx'), Notes()
+subprocess.run(['mount', '-o', 'remount,ro', sys.argv[1]], check=True)
+for target in (Target((8, 6)), Target((8, 9))):
+    print(Engines(library, target, cache).get(bundle, 'tensorrt', notes).built)
+print(*notes.lines, sep='\\n')
+"""
+
+
+def test_on_a_disk_that_is_read_only_engines_are_loaded_and_built(int8_engines, bundle, tmp_path):
+    """A real one, as robots have: mounted for this test alone."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    mount = (
+        'mount -t tmpfs -o size=16m,mode=700 none "$1" && cp "$2"/* "$1" && shift 2 && exec "$@"')
+    command = ['unshare', '-Urm', 'sh', '-c', mount, 'sh', folder, int8_engines.folder]
+    try:
+        subprocess.run([*command, 'true'], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f'no file system can be mounted here: {error}')
+    done = subprocess.run(
+        [*command, sys.executable, '-c', READ_ONLY, folder, bundle.path,
+         Path(__file__).parents[1]],
+        stdout=subprocess.PIPE, text=True, check=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))})
+    loaded, built, *lines = done.stdout.splitlines()
+    assert (loaded, built) == ('False', 'True')
+    assert 'other processes may build the same engine' in lines[0]
+    assert 'Read-only file system' in lines[0] and 'used but not kept' in lines[-1]
 
 
 def test_the_worker_is_part_of_the_package():

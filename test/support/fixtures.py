@@ -3,6 +3,7 @@
 """Fixtures that several folders of tests share."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +31,23 @@ def int8_bundle(tiny_bundle, tmp_path_factory):
     (folder / 'student.onnx').write_bytes(tiny_int8())
     write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
     return Bundle.open(folder)
+
+
+@pytest.fixture(scope='session')
+def int8_engines(int8_bundle, tmp_path_factory):
+    """Build that bundle's engine for SM86; give its folder, to be copied, and what was told."""
+    pytest.importorskip(
+        'tensorrt_rtx', reason='tensorrt_rtx is not installed', exc_type=ImportError)
+    from edgevl_ros.backends.engine_cache import EngineCache
+    from edgevl_ros.backends.engine_recipe import Target
+    from edgevl_ros.backends.engines import Engines
+    from edgevl_ros.backends.tensorrt_library import load_library
+    from support.build_notes import Notes
+
+    folder, notes = tmp_path_factory.mktemp('engines') / 'int8', Notes()
+    engines = Engines(load_library('tensorrt_rtx'), Target((8, 6)), EngineCache(folder))
+    engine = engines.get(int8_bundle, 'tensorrt', notes)
+    return SimpleNamespace(folder=folder, engine=engine, notes=notes)
 
 
 @pytest.fixture(scope='session')
