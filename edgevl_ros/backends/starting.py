@@ -18,18 +18,17 @@ def open_first(settings: Settings, bundle: Bundle, say: Say) -> SwitchingBackend
     """
     Open the backend that labels first: ONNX Runtime where TensorRT is to follow.
 
-    Where ONNX Runtime is not installed, that cannot be: then this builds TensorRT's engine and
-    takes as long as that does.
+    Where ONNX Runtime is not installed, TensorRT has to be first; then its engine must have been
+    built, which would take too long for whoever waits here.
 
     :raises BackendError: when no backend can be opened, with what was found of each.
     :raises BundleError: when the bundle has no model for the one that was asked for.
     """
     def open_one(name: str) -> SwitchingBackend:
         reporter = LogReporter(lambda line: say(line, False))
-        reporter.begin(name)
-        return SwitchingBackend(
-            open_backend(name, bundle, settings.threads, settings.engine_cache, reporter)
-        )
+        return SwitchingBackend(open_backend(
+            name, bundle, settings.threads, settings.engine_cache, reporter, builds=False
+        ))
 
     if not _upgrades(settings):
         return open_one(settings.backend)
@@ -44,12 +43,16 @@ def open_first(settings: Settings, bundle: Bundle, say: Say) -> SwitchingBackend
 
 
 def begin_upgrade(
-    settings: Settings, bundle: Bundle, backend: SwitchingBackend, say: Say
+    settings: Settings, bundle: Bundle, backend: SwitchingBackend, say: Say, again: bool = False
 ) -> Upgrade | None:
-    """Begin to go over to TensorRT where that is wanted; None where it is not."""
+    """
+    Begin to go over to TensorRT where that is wanted; None where it is not.
+
+    :param again: whether ``auto`` measures although it remembers what it chose.
+    """
     if not _upgrades(settings) or not backend.name.startswith('onnxruntime'):
         return None
-    return Upgrade(bundle, settings.backend, backend, settings.engine_cache, say)
+    return Upgrade(settings, bundle, backend, say, again)
 
 
 def _upgrades(settings: Settings) -> bool:

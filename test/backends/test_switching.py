@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from edgevl_ros.backends import open_backend
-from edgevl_ros.backends.switching import SwitchingBackend
+from edgevl_ros.backends.switching import MOST_FAILURES, PATIENCE_S, SwitchingBackend
 from edgevl_ros.core.bundle import Bundle
 from edgevl_ros.core.errors import BackendError
 import numpy as np
@@ -108,32 +109,130 @@ class Stuck:
 
     def close(self):
         self.closed.set()
+        return self.go_on.is_set()
+
+
+class Slow:
+    """A backend that takes its time."""
+
+    name = 'slow'
+
+    def embed(self, images):
+        time.sleep(0.02)
+        return images
+
+    def close(self):
+        return True
+
+
+class Broken:
+    """A GPU that has failed."""
+
+    name = 'broken'
+
+    def __init__(self):
+        self.closed = False
+
+    def embed(self, _):
+        raise BackendError('CUDA_ERROR_ILLEGAL_ADDRESS')
+
+    def close(self):
+        self.closed = True
+        return True
+
+
+def in_thread(work, *arguments):
+    """Begin to do something on another thread."""
+    thread = threading.Thread(target=work, args=arguments)
+    thread.start()
+    return thread
 
 
 def test_closing_does_not_wait_for_a_batch_that_hangs():
     stuck = Stuck()
     backend = SwitchingBackend(stuck)
-    thread = threading.Thread(target=backend.embed, args=(IMAGE,))
-    thread.start()
+    thread = in_thread(backend.embed, IMAGE)
     assert stuck.began.wait(30)
-    backend.close()
+    assert not backend.close()
     assert stuck.closed.is_set()
     stuck.go_on.set()
     thread.join()
 
 
-def test_measuring_is_done_alone(make):
-    stuck = Stuck()
+def test_measuring_waits_for_the_batch_that_is_embedded():
+    stuck, seconds = Stuck(), []
     backend = SwitchingBackend(stuck)
-    thread = threading.Thread(target=backend.embed, args=(IMAGE,))
-    thread.start()
+    embedding = in_thread(backend.embed, IMAGE)
     assert stuck.began.wait(30)
-    other, seconds = make(), []
-    timing = threading.Thread(target=lambda: seconds.append(backend.timed(IMAGE, other)))
-    timing.start()
-    timing.join(0.1)
+    timing = in_thread(lambda: seconds.append(backend.timed(IMAGE, Slow())))
+    timing.join(0.2)
     assert timing.is_alive() and seconds == []
+    began_s = time.perf_counter()
     stuck.go_on.set()
     timing.join(30)
+    embedding.join()
+    # The wait is no part of what was measured.
+    assert 0.02 <= seconds[0] <= time.perf_counter() - began_s
+
+
+@pytest.mark.parametrize('other', [None, Slow()], ids=['its own backend', 'another one'])
+def test_frames_have_their_turn_while_backends_are_measured(other):
+    """A lock is not fair: without a pause, nearly no frame gets through."""
+    backend, stop, batches = SwitchingBackend(Slow()), threading.Event(), []
+
+    def embed():
+        while not stop.is_set():
+            backend.embed(IMAGE)
+            batches.append(1)
+
+    thread = in_thread(embed)
+    for _ in range(15):
+        backend.timed(IMAGE, other)
+    stop.set()
     thread.join()
-    assert 0 < seconds[0] < 0.1
+    assert len(batches) >= 5
+
+
+def test_frames_do_not_wait_for_a_gpu_that_hangs(make):
+    stuck, backend = Stuck(), SwitchingBackend(make())
+    thread = in_thread(backend.timed, IMAGE, stuck)
+    assert stuck.began.wait(30)
+    began_s = time.monotonic()
+    for _ in range(20):
+        assert backend.embed(IMAGE).shape == (1, 8)
+    # The first one waits, the others know.
+    assert time.monotonic() - began_s < 10 * PATIENCE_S
+    stuck.go_on.set()
+    thread.join()
+
+
+def test_a_gpu_that_fails_again_and_again_is_given_up(make):
+    broken, backend = Broken(), SwitchingBackend(make())
+    expected = backend.embed(IMAGE)
+    made = []
+
+    def spare():
+        made.append(make())
+        return made[-1]
+
+    backend.replace(broken, spare)
+    for _ in range(MOST_FAILURES - 1):
+        with pytest.raises(BackendError, match='ILLEGAL_ADDRESS'):
+            backend.embed(IMAGE)
+    np.testing.assert_array_equal(backend.embed(IMAGE), expected)
+    assert broken.closed and len(made) == 1
+    assert backend.name.startswith('onnxruntime')
+
+
+def test_failures_with_a_success_between_them_are_no_failure(make):
+    backend = SwitchingBackend(make())
+    backend.replace(make(), pytest.fail)
+    for _ in range(3):
+        for _ in range(MOST_FAILURES - 1):
+            with pytest.raises(BackendError, match='expected'):
+                backend.embed(IMAGE[:, :2])
+        backend.embed(IMAGE)
+    backend.replace(Broken())
+    for _ in range(2 * MOST_FAILURES):
+        with pytest.raises(BackendError, match='ILLEGAL_ADDRESS'):
+            backend.embed(IMAGE)

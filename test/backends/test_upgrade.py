@@ -3,21 +3,25 @@
 """The way from ONNX Runtime to TensorRT, as far as a machine without a GPU can go it."""
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import time
 
+from edgevl_ros.backends import choice, open_backend
+from edgevl_ros.backends.choice import Choice
 from edgevl_ros.backends.cuda import open_cuda
 from edgevl_ros.backends.engine_cache import EngineCache
 from edgevl_ros.backends.engine_recipe import Target
 from edgevl_ros.backends.engines import Engines
 from edgevl_ros.backends.starting import begin_upgrade, open_first
-from edgevl_ros.backends.tensorrt_library import is_installed, load_library
+from edgevl_ros.backends.switching import MOST_FAILURES
+from edgevl_ros.backends.tensorrt_library import load_library
 from edgevl_ros.backends.upgrade import Upgrade
 from edgevl_ros.core.bundle import Bundle, check_golden, STARTER
-from edgevl_ros.core.errors import BackendError, EdgeVLError
+from edgevl_ros.core.errors import BackendError
 from edgevl_ros.core.settings import Settings
 import pytest
 
@@ -28,7 +32,7 @@ except BackendError:
     HAS_GPU = False
 without_a_gpu = pytest.mark.skipif(HAS_GPU, reason='there is a GPU here')
 with_the_builder = pytest.mark.skipif(
-    not is_installed(), reason='tensorrt_rtx is not installed')
+    importlib.util.find_spec('tensorrt_rtx') is None, reason='tensorrt_rtx is not installed')
 pytest.importorskip('onnxruntime', reason='ONNX Runtime labels first')
 
 
@@ -82,26 +86,31 @@ class WithoutGpu(Upgrade):
     """Builds for a GPU that is not here; the engine then finds none to run on."""
 
     def _find_engines(self):
-        return Engines(
-            load_library('tensorrt_rtx'), Target((8, 6)), EngineCache.open(self._folder))
+        cache = EngineCache.open(self._settings.engine_cache)
+        return Engines(load_library('tensorrt_rtx'), Target((8, 6)), cache)
 
 
-def build_here(settings, bundle, backend, say):
-    return WithoutGpu(bundle, settings.backend, backend, settings.engine_cache, say)
+def build_here(*arguments):
+    return WithoutGpu(*arguments)
+
+
+@pytest.fixture(name='folder')
+def fixture_folder(int8_engines, tmp_path):
+    """Give a folder that has the engine of the small INT8 bundle."""
+    return shutil.copytree(int8_engines.folder, tmp_path / 'engines')
 
 
 @without_a_gpu
 @with_the_builder
-def test_the_engine_is_built_while_frames_are_labelled(tmp_path):
-    bundle = Bundle.open(STARTER)
+def test_the_engine_is_built_while_frames_are_labelled(int8_bundle, tmp_path):
     started = Started(
-        bundle, build_here, backend='tensorrt', engine_cache=str(tmp_path / 'engines'))
+        int8_bundle, build_here, backend='tensorrt', engine_cache=str(tmp_path / 'engines'))
     seen = set()
     while not started.upgrade.ended:
         # Embeds the golden frames: labelling goes on.
-        check_golden(bundle, started.backend)
+        check_golden(int8_bundle, started.backend)
         seen.add(started.upgrade.status.partition(':')[0])
-    assert 'building the engine for tensorrt' in seen
+    assert {'building the engine for tensorrt', 'loading the engine of tensorrt'} & seen
     assert started.upgrade.status.startswith('staying on onnxruntime')
     assert 'NVIDIA' in started.upgrade.status
     assert [path.suffix for path in (tmp_path / 'engines').glob('*.engine')] == ['.engine']
@@ -128,14 +137,14 @@ def test_an_upgrade_can_be_given_up_in_the_middle_of_a_build(tmp_path):
 
 @without_a_gpu
 @with_the_builder
-def test_auto_keeps_onnxruntime_and_names_every_reason(bundle, tmp_path):
-    started = Started(
-        bundle, build_here, backend='auto', engine_cache=str(tmp_path / 'engines'))
+def test_auto_keeps_onnxruntime_and_names_every_reason(int8_bundle, folder):
+    started = Started(int8_bundle, build_here, backend='auto', engine_cache=str(folder))
     status = started.wait()
-    assert 'onnxruntime is the fastest that keeps to the golden frames' in status
+    assert status.startswith('staying on onnxruntime (CPUExecutionProvider): no other can be used')
     assert 'tensorrt: expected an NVIDIA driver' in status
+    assert 'tensorrt-fp16 was not compared: the bundle has no graph for it' in status
     # Tomorrow the driver may be there: nothing is remembered.
-    assert list((tmp_path / 'engines').glob('choice-*')) == []
+    assert list(folder.glob('choice-*')) == []
     started.backend.close()
 
 
@@ -145,33 +154,75 @@ class Measured(WithoutGpu):
     opened = 0
 
     def _open(self, engines, name):
-        from edgevl_ros.backends import open_backend
-
         type(self).opened += 1
         engines.get(self._bundle, name, self._reporter)
-        return open_backend('onnxruntime', self._bundle, threads=1)
+        self.engine = open_backend('onnxruntime', self._bundle, threads=1)
+        return self.engine, self._measure(name, self.engine)
 
 
 @with_the_builder
-def test_auto_measures_all_and_remembers_the_choice(bundle, tmp_path):
+def test_auto_measures_all_and_remembers_the_choice(int8_bundle, folder):
     """All but the engine's own run, for which a second session of ONNX Runtime stands here."""
-    def make(settings, bundle, backend, say):
-        return Measured(bundle, settings.backend, backend, settings.engine_cache, say)
-
     Measured.opened = 0
-    for expected in (1, None):
+    for count in (1, 2):
         started = Started(
-            bundle, make, backend='auto', engine_cache=str(tmp_path / 'engines'))
+            int8_bundle, lambda *a: Measured(*a), backend='auto', engine_cache=str(folder))
         status = started.wait()
         assert 'lowest cosine' in status
-        assert check_golden(bundle, started.backend) > 0.99
+        assert ('as measured before' in status) == (count == 2)
+        assert check_golden(int8_bundle, started.backend) > 0.99
         started.backend.close()
-        (note,) = (tmp_path / 'engines').glob('choice-*.json')
-        if expected is None:
-            assert 'as measured before' in status
+    (note,) = folder.glob('choice-*.json')
     won = '"backend": "tensorrt"' in note.read_text().partition('"measured"')[0]
     # A winner is opened again, a loser is not.
     assert Measured.opened == (2 if won else 1)
+    # Other threads are another comparison, and so is one that is asked for.
+    for again, threads, notes in ((True, 2, 1), (False, 1, 2)):
+        started = Started(
+            int8_bundle, lambda *a, again=again: Measured(*a, again), backend='auto',
+            engine_cache=str(folder), threads=threads)
+        assert 'as measured before' not in started.wait()
+        assert len(list(folder.glob('choice-*.json'))) == notes
+        started.backend.close()
+
+
+@without_a_gpu
+@with_the_builder
+def test_a_remembered_winner_that_fails_is_compared_anew(int8_bundle, folder):
+    settings = {'backend': 'auto', 'engine_cache': str(folder)}
+    started = Started(int8_bundle, build_here, **settings)
+    started.wait()
+    started.backend.close()
+    engines = started.upgrade._find_engines()
+    winner = Choice('tensorrt', (choice.Measured('tensorrt', 1.0, 0.1),))
+    engines.cache.store_note(
+        started.upgrade._note_name(engines, ['tensorrt']), winner.note())
+    started = Started(int8_bundle, build_here, **settings)
+    assert 'no other can be used' in started.wait()
+    assert 'what was fastest before cannot be used now' in started.lines[0][0]
+    started.backend.close()
+
+
+@with_the_builder
+def test_a_gpu_that_fails_later_gives_the_frames_back(int8_bundle, folder):
+    started = Started(
+        int8_bundle, lambda *a: Measured(*a), backend='tensorrt', engine_cache=str(folder))
+    assert started.wait().startswith('labelling on')
+    before, _ = started.lines[-1]
+    # Every batch fails from now on.
+    started.upgrade.engine.close()
+    failures = 0
+    while failures < 2 * MOST_FAILURES:
+        try:
+            check_golden(int8_bundle, started.backend)
+            break
+        except BackendError:
+            failures += 1
+    assert failures == MOST_FAILURES - 1
+    line, warning = started.lines[-1]
+    assert warning and line != before
+    assert 'again: the GPU has failed' in line and 'again' in started.upgrade.status
+    started.backend.close()
 
 
 BROKEN = {
@@ -226,6 +277,7 @@ def test_a_robot_without_onnxruntime_is_told_what_it_lacks(bundle):
     assert 'pip install onnxruntime' in second and 'expected ' in second.partition(';')[2]
 
 
+@with_the_builder
 def test_a_bundle_without_a_graph_for_tensorrt_stays_where_it_is(tiny_bundle, tmp_path):
     import json
 
@@ -236,8 +288,7 @@ def test_a_bundle_without_a_graph_for_tensorrt_stays_where_it_is(tiny_bundle, tm
     started = Started(
         Bundle.open(folder), build_here, backend='tensorrt',
         engine_cache=str(tmp_path / 'engines'))
-    try:
-        assert 'staying on onnxruntime' in started.wait()
-    except EdgeVLError:
-        pytest.fail('an upgrade must not raise')
+    status = started.wait()
+    assert status.startswith('staying on onnxruntime')
+    assert 'expected a model for tensorrt' in status
     started.backend.close()
