@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from edgevl_ros.backends.engine_attempts import forgive
 from edgevl_ros.backends.starting import begin_upgrade, open_first
 from edgevl_ros.backends.upgrade import Upgrade
 from edgevl_ros.core.bundle import Bundle, check_golden
@@ -155,12 +156,18 @@ class PerceptionNode(LifecycleNode):
         :returns: False when inference has not returned in time and its thread is left behind, or
             that of TensorRT.
         """
+        deadline_s = time.monotonic() + timeout_s
+        if self._upgrade is not None:
+            # Told first: the flow may wait for what it measures.
+            self._upgrade.cancel(0.0)
         ended = self._stop_flow(timeout_s)
         if self._upgrade is not None:
-            ended = self._upgrade.cancel(timeout_s) and ended
+            if not self._upgrade.cancel(max(0.0, deadline_s - time.monotonic())):
+                self._log_backend('TensorRT has not returned; its thread is left behind', True)
+                ended = False
             self._upgrade = None
         if self._perception is not None:
-            self._perception.close()
+            ended = self._perception.close() and ended
             self._perception = None
             self._bundle_name = ''
         return ended
@@ -410,6 +417,7 @@ def _leave() -> None:
 
     A thread that is still inside an inference runtime would abort the interpreter's own ending.
     """
+    forgive()
     rclpy.try_shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
