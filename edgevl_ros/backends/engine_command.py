@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+import os
 from pathlib import Path
 import shutil
 import signal
@@ -19,7 +20,8 @@ from typing import TextIO
 
 from edgevl_ros.backends.build_progress import Progress
 from edgevl_ros.backends.cuda import open_cuda
-from edgevl_ros.backends.engine_cache import EngineCache
+from edgevl_ros.backends.engine_attempts import forgive
+from edgevl_ros.backends.engine_cache import EngineCache, MAX_TIMING_BYTES
 from edgevl_ros.backends.engine_recipe import BuildCancelled, PRECISIONS, Target
 from edgevl_ros.backends.engines import Engine, Engines
 from edgevl_ros.backends.reporter import Reporter
@@ -44,7 +46,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run_choose(options: argparse.Namespace, bundle: Bundle) -> int:
-    """Do what the node does at its start with ``auto``, and tell what came of it."""
+    """Do what the node does at its first start with ``auto``, and tell what came of it."""
     settings = Settings().changed(
         {'engine_cache': options.engine_cache, 'threads': options.threads}
     )
@@ -52,19 +54,30 @@ def _run_choose(options: argparse.Namespace, bundle: Bundle) -> int:
     def say(line: str, warning: bool) -> None:  # noqa: ARG001 (a warning reads the same here)
         print(line, flush=True)
 
-    backend, upgrade = open_first(settings, bundle, say), None
+    # Else its end would count as one that the engine has caused.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    backend, upgrade, ended = open_first(settings, bundle, say), None, True
     try:
         check_golden(bundle, backend)
-        upgrade = begin_upgrade(settings, bundle, backend, say)
+        upgrade = begin_upgrade(settings, bundle, backend, say, again=True)
         while upgrade is not None and not upgrade.ended:
             time.sleep(_POLL_S)
-    except KeyboardInterrupt:
-        if upgrade is not None:
-            upgrade.cancel(_PATIENCE_S)
-        raise
     finally:
-        backend.close()
+        if upgrade is not None:
+            ended = upgrade.cancel(_PATIENCE_S)
+        if not backend.close() or not ended:
+            _leave()
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _leave() -> None:
+    """End at once: a thread that is inside a GPU's driver would keep the process from ending."""
+    forgive()
+    print('edgevl engine: the GPU does not answer; look at dmesg and nvidia-smi', file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _run_build(options: argparse.Namespace, bundle: Bundle) -> int:
@@ -149,18 +162,51 @@ def _build(
     bundle: Bundle, backend: str, engines: Engines, options: argparse.Namespace, bar: _Bar
 ) -> None:
     bar.begin(f'{bundle.name}, {backend}')
-    cache, key = engines.cache, engines.key(bundle, backend)
+    cache, given = engines.cache, options.timing_cache
     assert cache is not None
-    if options.timing_cache is not None and options.timing_cache.is_file():
-        cache.store_timing(key, options.timing_cache.read_bytes())
     began_s = time.monotonic()
-    engine = engines.get(bundle, backend, bar)
+    engine = engines.get(bundle, backend, bar, timing_cache=_timing_cache(given))
     bar.clear()
-    if options.timing_cache is not None and cache.timing(key):
-        shutil.copyfile(cache.timing_path(key), options.timing_cache)
+    if given is not None:
+        _write_timing_cache(given, cache.timing(engine.key), engines.library)
     took = f'built in {time.monotonic() - began_s:.0f} s' if engine.built else 'built earlier'
     print(f'{bundle.name}, {backend}: {took}, {len(engine.content) / 1e6:.1f} MB, {cache.folder}')
     _tell_layers(engine, engines.library, options.layers)
+
+
+def _timing_cache(path: Path | None) -> bytes:
+    """
+    Read what builds elsewhere have measured; nothing where there is no such file yet.
+
+    :raises BackendError: when it cannot be read.
+    """
+    if path is None or not path.exists():
+        return b''
+    try:
+        with path.open('rb') as stream:
+            content = stream.read(MAX_TIMING_BYTES + 1)
+    except OSError as error:
+        raise BackendError(f'--timing-cache {path}: expected a file, found {error}') from error
+    if len(content) > MAX_TIMING_BYTES:
+        raise BackendError(
+            f'--timing-cache {path}: expected at most {MAX_TIMING_BYTES} bytes, found more; give '
+            'a file that this command has written'
+        )
+    return content
+
+
+def _write_timing_cache(path: Path, content: bytes, library: Library) -> None:
+    if not content:
+        print(f'--timing-cache: {library.name} {library.version} has measured nothing to keep')
+        return
+    temporary = path.with_name(f'{path.name}.partial')
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise BackendError(
+            f'--timing-cache {path}: expected a file that can be written, found {error}'
+        ) from error
 
 
 def _tell_layers(engine: Engine, library: Library, each: bool) -> None:
