@@ -4,12 +4,15 @@
 # Run every GPU test and the timings on this machine. It needs an NVIDIA driver, Python 3.10 to
 # 3.13 with pip, and a network or a folder of wheels; no torch, no ROS, no CUDA toolkit.
 #
-#   benchmarks/gpu.sh [--library tensorrt|tensorrt_rtx] [--wheels FOLDER] [--graphs FOLDER]
+#   benchmarks/gpu.sh [--library tensorrt|tensorrt_rtx] [--cuda X.Y] [--wheels FOLDER]
+#                     [--graphs FOLDER]
 #
 #   --library   which TensorRT to install where none is (default: tensorrt); what the machine has,
 #               as on a Jetson, is used as it is
+#   --cuda      the newest CUDA that the driver can do, which cuda-python must not be newer than;
+#               asked of the driver where it is not given
 #   --wheels    install from these files alone; made elsewhere with
-#               pip download -d FOLDER $(benchmarks/gpu.sh --packages)
+#               pip download -d FOLDER $(benchmarks/gpu.sh --cuda X.Y --packages)
 #   --graphs    students for the timings, made on a workstation with
 #               python -m benchmarks.tensorrt_students graphs; without them, tests run alone
 #
@@ -17,17 +20,36 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-library=tensorrt wheels='' graphs=build/tensorrt_graphs
-common=(numpy opencv-python-headless PyYAML onnx onnxruntime pytest psutil cuda-python)
+library=tensorrt cuda='' wheels='' graphs=build/tensorrt_graphs list=0
 while (($#)); do
   case $1 in
     --library) library=$2; shift 2 ;;
+    --cuda) cuda=$2; shift 2 ;;
     --wheels) wheels=$2; shift 2 ;;
     --graphs) graphs=$2; shift 2 ;;
-    --packages) echo "${common[@]}" "$library"; exit ;;
-    *) sed -n '4,18s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    --packages) list=1; shift ;;
+    *) sed -n '4,21s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
+
+if [[ -z $cuda ]]; then
+  cuda=$(python3 -c '
+import ctypes
+version = ctypes.c_int()
+ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+print(f"{version.value // 1000}.{version.value % 1000 // 10}")') || {
+    echo 'expected an NVIDIA driver, found none; install it, or name its CUDA: --cuda 12.6' >&2
+    exit 2
+  }
+fi
+common=(
+  numpy opencv-python-headless PyYAML onnx onnxruntime pytest psutil
+  "cuda-python<${cuda%%.*}.$((${cuda#*.} + 1))"
+)
+if ((list)); then
+  echo "${common[@]}" "$library"
+  exit
+fi
 
 out=build/gpu
 mkdir -p "$out"

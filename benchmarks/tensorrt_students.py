@@ -7,7 +7,7 @@ Three steps, each on the machine that has what it takes:
 
 - ``graphs``, on a workstation with torch, writes students of random weights as ONNX; how fast
   they are does not depend on the weights.
-- ``build``, anywhere with TensorRT for RTX and without a GPU, compiles them for a GPU that is
+- ``build``, anywhere with TensorRT for RTX and without a GPU, compiles them for the GPUs that are
   named, and tells how long that takes, how large they get and what their layers compute in.
 - ``run``, on the device, needs no torch: builds them for its own GPU, and times them in turns.
 """
@@ -15,8 +15,11 @@ Three steps, each on the machine that has what it takes:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+import ctypes
 from dataclasses import replace
 import json
+import os
 from pathlib import Path
 import platform
 import sys
@@ -25,9 +28,10 @@ from typing import Any
 
 from edgevl_ros.backends import open_backend
 from edgevl_ros.backends.cuda import open_cuda
+from edgevl_ros.backends.engine_layers import inspected_layers, Layer
+from edgevl_ros.backends.engine_process import build_in_process
 from edgevl_ros.backends.engine_recipe import EngineRecipe, OnnxGraph, Target
-from edgevl_ros.backends.tensorrt_backend import TensorRTBackend
-from edgevl_ros.backends.tensorrt_builder import build_engine, Built
+from edgevl_ros.backends.tensorrt_builder import Built
 from edgevl_ros.backends.tensorrt_library import Library, load_library
 from edgevl_ros.backends.tensorrt_session import Session
 from edgevl_ros.core.backend import embedding_spec, image_spec
@@ -43,6 +47,8 @@ CLIP = 'clip-vit-b-16'
 DIM = 512
 BATCHES = (1, 8)
 WARM_UP, ROUNDS, REPEATS = 20, 10, 50
+# A driver keeps some memory for later; a leak of a byte each time would be more.
+MOST_GROWTH_MB = 32
 INDEX = 'graphs.json'
 
 
@@ -54,14 +60,16 @@ def main() -> int:
     )
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
-    return 0
+    return int(result.get('endurance', {}).get('leaks', False))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.strip().partition('\n')[0])
     parser.add_argument('step', choices=['graphs', 'build', 'run'])
     parser.add_argument('--graphs', type=Path, default=Path('build/tensorrt_graphs'))
-    parser.add_argument('--target', default='sm86', help='GPU to build for (build)')
+    parser.add_argument(
+        '--targets', nargs='+', default=['sm86', 'sm89'], help='GPUs to build for (build)'
+    )
     parser.add_argument('--students', nargs='+', help='only these')
     parser.add_argument('--endurance', type=int, default=100_000, help='inferences without end')
     parser.add_argument('--out', type=Path, help='file for the numbers, as JSON')
@@ -112,39 +120,54 @@ def _chosen(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     }
 
 
-def _recipe(item: dict[str, Any]) -> EngineRecipe:
-    return EngineRecipe(item['precision'], 'image', item['size'], max_batch=max(BATCHES))
-
-
 def _compile(
-    options: argparse.Namespace, library: Library, name: str, item: dict[str, Any], target: Target
+    options: argparse.Namespace, library: Library, name: str, item: dict[str, Any], target: Target,
+    usual_batch: int = 1,
 ) -> tuple[Built, dict[str, Any]]:
+    """Build one graph in a process of its own, as a node does; tell what came of it."""
     graph = OnnxGraph.read(options.graphs / f'{name}.onnx')
+    recipe = EngineRecipe(
+        item['precision'], 'image', item['size'], usual_batch, max_batch=max(BATCHES)
+    )
     began_s = time.perf_counter()
-    built = build_engine(library, graph, _recipe(item), target)
+    built = build_in_process(library.name, graph, recipe, target)
     products = [layer for layer in built.layers if layer.multiplies]
     told = {
+        'target': str(target), 'usual_batch': usual_batch,
         'build_s': round(time.perf_counter() - began_s, 1),
         'onnx_mb': round(len(graph.model) / 1e6, 1),
-        'engine_mb': round(len(built.engine) / 1e6, 1),
-        'products': len(products), 'int8': sum(layer.is_int8 for layer in products),
-        'not_int8': [layer.name for layer in products if not layer.is_int8],
+        'engine_mb': round(len(built.engine) / 1e6, 1), **_kinds(built.layers),
     }
     print(
-        f'{name:<28}{told["build_s"]:>7.1f} s {told["onnx_mb"]:>7.1f} MB -> '
-        f'{told["engine_mb"]:>7.1f} MB, {told["int8"]} of {told["products"]} products in INT8',
+        f'{name:<28}{target!s:<20}{told["build_s"]:>7.1f} s {told["onnx_mb"]:>7.1f} MB -> '
+        f'{told["engine_mb"]:>7.1f} MB, {told["int8"]} of {len(products)} products in INT8',
         flush=True,
     )
     return built, told
 
 
-def _build(options: argparse.Namespace) -> dict[str, Any]:
-    library, target = load_library('tensorrt_rtx'), Target.parse(options.target)
-    print(f'{library.name} {library.version} for {target}, on {platform.machine()}')
+def _kinds(layers: Iterable[Layer]) -> dict[str, Any]:
+    """Tell which products are INT8, and name those that are not with what they multiply."""
+    products = [layer for layer in layers if layer.multiplies]
     return {
-        'library': f'{library.name} {library.version}', 'target': str(target),
+        'products': len(products), 'int8': sum(layer.is_int8 for layer in products),
+        'not_int8': [
+            f'{" x ".join((*layer.inputs, *layer.constants))}: {layer.name}'
+            for layer in products if not layer.is_int8
+        ],
+    }
+
+
+def _build(options: argparse.Namespace) -> dict[str, Any]:
+    library = load_library('tensorrt_rtx')
+    print(f'{library.name} {library.version}, on {platform.machine()} without a GPU')
+    return {
+        'library': f'{library.name} {library.version}', 'cores': os.cpu_count(),
         'students': {
-            name: _compile(options, library, name, item, target)[1]
+            name: [
+                _compile(options, library, name, item, Target.parse(target))[1]
+                for target in options.targets
+            ]
             for name, item in _chosen(options).items()
         },
     }
@@ -153,29 +176,42 @@ def _build(options: argparse.Namespace) -> dict[str, Any]:
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     library, target = load_library(), open_cuda().device()
     print(f'{library.name} {library.version}, {target}')
-    sessions, students = {}, {}
-    for name, item in _chosen(options).items():
-        try:
-            built, told = _compile(options, library, name, item, target)
-            sessions[name] = _OnThread(library, built.engine, item['size'])
-        except BackendError as error:
-            print(f'{name}: {error}')
-            continue
-        students[name] = {**told, 'layers': sessions[name].layers()}
+    students: dict[str, dict[str, Any]] = {}
     for batch in BATCHES:
+        # Kernels are chosen for the batch that is timed.
+        sessions = _open_all(options, library, target, batch, students)
         for name, times in _times_in_turns(sessions, batch).items():
             p50, p99 = np.percentile(times, [50, 99]) * 1000
-            students[name][f'batch_{batch}'] = {
+            students[name][f'batch_{batch}'].update({
                 'p50_ms': round(float(p50), 3), 'p99_ms': round(float(p99), 3),
                 'images_per_s': round(batch / float(np.mean(times)), 1),
-            }
+            })
             print(f'{name:<28}batch {batch}: p50 {p50:.3f} ms, p99 {p99:.3f} ms', flush=True)
-    for session in sessions.values():
-        session.close()
+        for session in sessions.values():
+            session.close()
     return {
         'library': f'{library.name} {library.version}', 'gpu': str(target), 'students': students,
         'host_to_label': _host_to_label(), 'endurance': _endurance(options.endurance),
     }
+
+
+def _open_all(
+    options: argparse.Namespace, library: Library, target: Target, batch: int,
+    students: dict[str, dict[str, Any]],
+) -> dict[str, _OnThread]:
+    """Build and load every student for a batch; ``students`` receives what is told of each."""
+    sessions = {}
+    for name, item in _chosen(options).items():
+        try:
+            built, told = _compile(options, library, name, item, target, batch)
+            sessions[name] = _OnThread(library, built.engine, item['size'])
+        except BackendError as error:
+            print(f'{name}: {error}')
+            continue
+        # TensorRT for RTX reports layers while it builds, TensorRT when it is asked afterwards.
+        layers = built.layers or inspected_layers(sessions[name].layers())
+        students.setdefault(name, {})[f'batch_{batch}'] = {**told, **_kinds(layers)}
+    return sessions
 
 
 class _OnThread:
@@ -240,23 +276,44 @@ def _host_to_label() -> dict[str, float]:
     return medians
 
 
-def _endurance(count: int) -> dict[str, float]:
-    """Infer for long; tell how much memory grew after the first tenth."""
+def _endurance(count: int) -> dict[str, Any]:
+    """Infer for long; tell how much memory grew after the first tenth, here and on the GPU."""
     import psutil
 
     bundle = Bundle.open(STARTER)
     backend = open_backend('tensorrt', bundle, threads=1)
-    assert isinstance(backend, TensorRTBackend)
     image = np.zeros((1, 3, bundle.preprocess.input_size, bundle.preprocess.input_size))
-    process, before = psutil.Process(), 0
+    process, before = psutil.Process(), (0.0, 0.0)
     for step in range(count):
         backend.embed(image.astype(np.float32))
         if step == count // 10:
-            before = process.memory_info().rss
-    grown = (process.memory_info().rss - before) / 1e6
+            before = process.memory_info().rss / 1e6, _gpu_mb()
+    grown = {
+        'host_mb': round(process.memory_info().rss / 1e6 - before[0], 1),
+        'gpu_mb': round(_gpu_mb() - before[1], 1),
+    }
     backend.close()
-    print(f'{count} inferences: the process grew by {grown:.1f} MB after the first tenth')
-    return {'inferences': count, 'grown_mb': round(grown, 1)}
+    print(f'{count} inferences: grown after the first tenth: {grown}')
+    return {'inferences': count, 'grown': grown, 'leaks': max(grown.values()) > MOST_GROWTH_MB}
+
+
+def _gpu_mb() -> float:
+    """Tell how much of the GPU's memory is in use, by everyone."""
+    runtime = ctypes.CDLL('libcuda.so.1')
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    calls = (
+        ('cuInit', 0), ('cuDeviceGet', ctypes.byref(device), 0),
+        ('cuDevicePrimaryCtxRetain', ctypes.byref(context), device),
+        ('cuCtxPushCurrent_v2', context),
+        ('cuMemGetInfo_v2', ctypes.byref(free), ctypes.byref(total)),
+        ('cuCtxPopCurrent_v2', ctypes.byref(context)), ('cuDevicePrimaryCtxRelease_v2', device),
+    )
+    for name, *arguments in calls:
+        status = getattr(runtime, name)(*arguments)
+        if status:
+            raise BackendError(f'{name}: error {status}')
+    return (total.value - free.value) / 1e6
 
 
 if __name__ == '__main__':

@@ -9,7 +9,9 @@ The flag that allows INT8 says nothing about what was chosen; the types of a lay
 from __future__ import annotations
 
 from dataclasses import dataclass
+import json
 import re
+from typing import Any
 
 _LAYER = re.compile(
     r'^Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: \[(?P<inputs>.*?)\], '
@@ -18,6 +20,11 @@ _LAYER = re.compile(
 )
 _TYPE = re.compile(r'Datatype: (\w+)')
 _NODE = re.compile(r'ONNX Layer: ([^\]\x1e]+)')
+_KINDS = {
+    'int8': 'Int8', 'fp16': 'Half', 'half': 'Half', 'fp32': 'Float', 'float': 'Float',
+    'int32': 'Int32', 'int64': 'Int64', 'bool': 'Bool', 'fp8': 'Fp8', 'bf16': 'Bf16',
+}
+_INSPECTED = re.compile(rf'\b({"|".join(_KINDS)})\b', re.IGNORECASE)
 # Layers that multiply matrices, where nearly all the time goes.
 _PRODUCTS = ('conv', 'correlation', 'gemm', 'matmul', 'matrix', 'mha')
 
@@ -53,6 +60,44 @@ class Layer:
 def layers_in(report: str) -> tuple[Layer, ...]:
     """Read the layers in a builder's detailed report; none where it has another form."""
     return tuple(_layer(match) for match in map(_LAYER.match, report.splitlines()) if match)
+
+
+def inspected_layers(text: str) -> tuple[Layer, ...]:
+    """
+    Read the layers in what TensorRT's inspector tells of a finished engine, as JSON.
+
+    It writes a type within words, such as ``Thirty-two wide channel vectorized row major Int8
+    format``, and a tensor's own name, which may have any word in it, elsewhere.
+
+    :raises ValueError: when it is no JSON.
+    """
+    described = json.loads(text)
+    layers = described.get('Layers', []) if isinstance(described, dict) else []
+    # An engine that was built without details gives names alone.
+    return tuple(_inspected(layer) for layer in layers if isinstance(layer, dict))
+
+
+def _inspected(layer: dict[str, Any]) -> Layer:
+    inputs, constants, outputs = (
+        tuple(_kind(str(tensor.get('Format/Datatype', ''))) for tensor in layer.get(part) or ()
+              if isinstance(tensor, dict))
+        for part in ('Inputs', 'Constants', 'Outputs')
+    )
+    # The weights of a convolution are described beside it.
+    weights = layer.get('Weights')
+    if isinstance(weights, dict) and not constants:
+        constants = (_kind(str(weights.get('Type', ''))),)
+    nodes = tuple(_NODE.findall(str(layer.get('Metadata', ''))))
+    return Layer(
+        str(layer.get('Name', '')), str(layer.get('LayerType', '')), inputs, constants, outputs,
+        nodes,
+    )
+
+
+def _kind(words: str) -> str:
+    """Give the type in a description, called as the builder's report calls it."""
+    found = _INSPECTED.search(words)
+    return _KINDS[found[1].lower()] if found else words
 
 
 def _layer(match: re.Match[str]) -> Layer:

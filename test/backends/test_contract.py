@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every backend must do; a backend that this machine lacks must say how to get it."""
 
+import shutil
+
 from edgevl_ros.backends import open_backend
 from edgevl_ros.core.bundle import Bundle, check_golden
 from edgevl_ros.core.errors import BackendError, BundleError
@@ -9,10 +11,16 @@ from edgevl_ros.core.settings import BACKENDS
 import numpy as np
 import pytest
 
+pytest.importorskip('onnx', reason='onnx makes the graphs of the bundle')
+from support.tiny_bundle import add_half_precision  # noqa: E402, I100
+
 
 @pytest.fixture(scope='module')
-def bundle(tiny_bundle):
-    return Bundle.open(tiny_bundle)
+def bundle(tiny_bundle, tmp_path_factory):
+    """Give a bundle that has a graph for every backend."""
+    folder = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp('contract') / 'bundle')
+    add_half_precision(folder)
+    return Bundle.open(folder)
 
 
 @pytest.fixture(scope='module')
@@ -97,14 +105,26 @@ def test_names_and_specs_are_told(backend, bundle):
     assert backend.output_spec.shape == (None, bundle.embedding_dim)
 
 
+def test_the_half_precision_twin_gives_nearly_the_same(bundle):
+    """As far as the CPU tells; the devices that choose it have no other graph."""
+    import onnxruntime
+
+    images = batch(bundle, 4)
+    rows = [
+        onnxruntime.InferenceSession(
+            str(bundle.model_path(name)), providers=['CPUExecutionProvider']
+        ).run(None, {'image': images})[0]
+        for name in ('onnxruntime', 'tensorrt-fp16')
+    ]
+    assert np.sum(rows[0] * rows[1], axis=1).min() > 0.999
+
+
 def test_an_unknown_backend_is_refused_with_the_known_ones(bundle):
     with pytest.raises(BackendError, match='expected a backend among auto, onnxruntime'):
         open_backend('openvino', bundle, threads=1)
 
 
 def test_a_graph_that_is_none_is_refused(tiny_bundle, tmp_path):
-    import shutil
-
     from support.tiny_bundle import write_manifest
 
     folder = shutil.copytree(tiny_bundle, tmp_path / 'bundle')
@@ -115,8 +135,6 @@ def test_a_graph_that_is_none_is_refused(tiny_bundle, tmp_path):
 
 
 def test_a_graph_that_the_runtime_cannot_run_is_refused(tiny_bundle, tmp_path):
-    import shutil
-
     import onnx
     from support.tiny_bundle import write_manifest
 
@@ -130,8 +148,6 @@ def test_a_graph_that_the_runtime_cannot_run_is_refused(tiny_bundle, tmp_path):
 
 
 def test_embeddings_that_are_no_numbers_are_refused(tiny_bundle, tmp_path):
-    import shutil
-
     from support.tiny_bundle import break_student
 
     folder = shutil.copytree(tiny_bundle, tmp_path / 'bundle')
@@ -146,8 +162,6 @@ def test_embeddings_that_are_no_numbers_are_refused(tiny_bundle, tmp_path):
 
 
 def test_embeddings_that_are_not_unit_rows_are_refused(tiny_bundle, tmp_path):
-    import shutil
-
     import onnx
     from support.tiny_bundle import write_manifest
 
@@ -166,7 +180,6 @@ def test_embeddings_that_are_not_unit_rows_are_refused(tiny_bundle, tmp_path):
 
 def test_a_graph_with_other_ends_is_refused(tiny_bundle, tmp_path):
     import json
-    import shutil
 
     import onnx
     from support.tiny_bundle import write_manifest

@@ -13,6 +13,7 @@ import time
 
 from edgevl_ros.backends import open_backend
 from edgevl_ros.backends.engine_cache import EngineCache
+from edgevl_ros.backends.engine_layers import inspected_layers
 from edgevl_ros.backends.starting import begin_upgrade, open_first
 from edgevl_ros.core.bundle import Bundle, check_golden, STARTER
 from edgevl_ros.core.errors import BackendError
@@ -70,8 +71,9 @@ def test_it_sees_what_onnxruntime_sees(backend, bundle):
 
 
 def test_its_layers_are_int8_indeed(backend):
-    """Each TensorRT writes them in its own way; all of them name the types."""
-    assert backend.layers().lower().count('int8') > 10
+    """Read from the types of tensors: their names say int8 in any case."""
+    layers = inspected_layers(backend.layers())
+    assert sum(layer.inputs[:1] == ('Int8',) for layer in layers) > 10, backend.layers()
 
 
 def test_the_golden_frames_hold(backend, bundle):

@@ -29,6 +29,7 @@ PHRASES = (
     'server room', 'red', 'green', 'blue', 'dark', 'bright', 'street', 'forest', 'warehouse',
 )
 LABELS = ('red', 'green', 'blue')
+HALF = 'student.fp16.onnx'
 SPEC = PreprocessSpec(
     input_size=SIZE,
     resize=ResizeSpec('shortest_side', SIZE, 'area'),
@@ -49,6 +50,30 @@ def write_tiny_bundle(folder: Path, fusion: dict[str, float] | None = None) -> P
     _save_golden(folder)
     write_manifest(folder, fusion or {'rgb': 1.0, 'depth': 0.5})
     return folder
+
+
+def add_half_precision(folder: Path) -> None:
+    """Give a bundle the twin in half precision, float in its last step as exported ones are."""
+    model = _student()
+    weights, bias = (numpy_helper.to_array(tensor) for tensor in model.graph.initializer)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([
+        numpy_helper.from_array(weights.astype(np.float16), 'weights'),
+        numpy_helper.from_array(bias.astype(np.float16), 'bias'),
+    ])
+    mean, product, unit = model.graph.node
+    mean.input[0], product.output[0] = 'half', 'half.features'
+    nodes = [
+        helper.make_node('Cast', ['image'], ['half'], to=TensorProto.FLOAT16), mean, product,
+        helper.make_node('Cast', ['half.features'], ['features'], to=TensorProto.FLOAT), unit,
+    ]
+    half = helper.make_graph(
+        nodes, 'student', model.graph.input, model.graph.output, model.graph.initializer
+    )
+    result = helper.make_model(half, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    onnx.checker.check_model(result, full_check=True)
+    onnx.save(result, folder / HALF)
+    write_manifest(folder, {'rgb': 1.0, 'depth': 0.5})
 
 
 def break_student(folder: Path) -> None:
@@ -77,7 +102,10 @@ def write_manifest(folder: Path, fusion: dict[str, float]) -> None:
         'teacher': {'id': TEACHER}, 'student': {'architecture': 'mean colour'},
         'embedding_dim': DIM, 'input_size': SIZE, 'modalities': ['rgb', 'depth'],
         'fusion': fusion, 'cosine_floor': 0.99,
-        'models': {'onnxruntime': 'student.cpu.onnx', 'tensorrt': 'student.onnx'},
+        'models': {
+            'onnxruntime': 'student.cpu.onnx', 'tensorrt': 'student.onnx',
+            **({'tensorrt-fp16': HALF} if HALF in files else {}),
+        },
         'files': files, 'lineage': {},
     }
     (folder / 'manifest.json').write_text(json.dumps(manifest), encoding='utf-8')
