@@ -67,7 +67,7 @@ setup(
             'pytest-timeout>=2', 'ruff>=0.5', 'types-PyYAML', 'wheel',
         ],
         'training': training,
-        'tensorrt': ['pycuda', 'tensorrt>=8.6'],
+        'tensorrt': ['cuda-python', 'tensorrt>=8.6'],
         'tensorrt-rtx': ['cuda-python', 'tensorrt_rtx>=1.2'],
     },
     entry_points={

@@ -106,6 +106,9 @@ def _cut_between_heads(graph: _Graph, split: NodeProto) -> _Projection | None:
     total = graph.maker(shaped.input[0], 'Add') if shaped is not None else None
     if turned is None or shaped is None or total is None:
         return None
+    # Where a shape is computed, nobody knows how it is cut.
+    if shaped.input[1] not in graph.constants:
+        return None
     shape = graph.constant(shaped.input[1])
     turns = helper.get_attribute_value(turned.attribute[0])
     ends = [graph.readers.get(name, []) for name in split.output]
@@ -125,6 +128,10 @@ def _product_of(
         return None
     weight = graph.makers.get(products[0].input[1])
     if weight is None or weight.op_type != 'DequantizeLinear':
+        return None
+    # The columns are cut, with the scale of each.
+    axis = {a.name: helper.get_attribute_value(a) for a in weight.attribute}.get('axis', 1)
+    if axis not in (1, -1) or graph.constant(weight.input[1]).ndim != 1:
         return None
     return _Projection(products[0], weight, biases[0], outputs, heads)
 

@@ -26,6 +26,7 @@ from edgevl_training.adaptation.recipe import AdaptRecipe, SOURCE_OPTIONS  # noq
 from edgevl_training.adaptation.run_step import _made_from, run_step  # noqa: E402
 from edgevl_training.adaptation.steps import first_steps, last_steps, VERBS  # noqa: E402
 from edgevl_training.errors import OtherOutputError, RecipeError  # noqa: E402
+from edgevl_training.export import ExportRecipe  # noqa: E402
 from edgevl_training.extraction.recipe import ExtractRecipe  # noqa: E402
 from edgevl_training.output import OutputFolder  # noqa: E402
 from edgevl_training.recipe import parse  # noqa: E402
@@ -247,6 +248,20 @@ def test_settings_reach_every_verb(tmp_path, images):
     file.write_text(_text_of(sections, path))
     planned = [*first_steps(recipe), *last_steps(recipe, sections, True)]
     check(recipe, sections, planned, file, path)
+
+
+def test_the_half_precision_twin_is_exported_where_that_is_asked_for(tmp_path, images):
+    """So that a device can compare INT8 with it; a bundle holds nothing else for that."""
+    for given, twins in (((), ()), (('export.twins=[fp16]',), ('fp16',))):
+        words, path = with_recipe_found(
+            ['--images', str(images), '--out', str(tmp_path / 'bundle'), '--set', *given])
+        recipe = parse(AdaptRecipe, 'adapt', words, list(cli.VERBS))
+        sections = sections_of(path, recipe, VERBS)
+        file = tmp_path / 'recipe.yaml'
+        file.write_text(_text_of(sections, path))
+        (step,) = (step for step in last_steps(recipe, sections, True)
+                   if step.folder.name == 'exported')
+        assert parse(ExportRecipe, 'export', step.words(file), list(cli.VERBS)).twins == twins
 
 
 def test_several_processes_are_told_how_to_share_the_work(
