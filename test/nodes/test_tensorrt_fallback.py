@@ -3,7 +3,10 @@
 """The node where TensorRT is asked for and cannot be had."""
 from __future__ import annotations
 
+import contextlib
+
 from edgevl_ros.backends.cuda import open_cuda
+from edgevl_ros.core.bundle import STARTER
 from edgevl_ros.core.errors import BackendError
 import pytest
 
@@ -18,6 +21,7 @@ from support.perception_process import (  # noqa: E402, I100
     CONFIGURE,
     DEACTIVATE,
     PerceptionProcess,
+    PROGRAM,
     rgb8,
 )
 from support.tiny_bundle import solid  # noqa: E402
@@ -26,22 +30,49 @@ RED = solid(255, 0, 0)
 SECOND = 1_000_000_000
 
 
-@pytest.fixture(name='node')
-def fixture_node(tiny_bundle, tmp_path, ros_domain_id):
-    """Start the node with TensorRT asked for, and speak to it."""
+# A node that builds for a GPU which is not here, as `edgevl engine build --target` does.
+BUILDS = """
+import sys
+from edgevl_ros.backends import upgrade
+from edgevl_ros.backends.engine_recipe import Target
+from edgevl_ros.backends.engines import Engines, open_cache
+from edgevl_ros.backends.tensorrt_library import load_library
+from edgevl_ros.nodes.perception_node import main
+
+def find_engines(folder, say):
+    return Engines(load_library('tensorrt_rtx'), Target((8, 6)), open_cache(folder, say))
+
+upgrade.find_engines = find_engines
+sys.exit(main())
+"""
+
+
+@pytest.fixture(name='start')
+def fixture_start(tmp_path, ros_domain_id):
+    """Start a node with TensorRT asked for, and speak to it."""
     try:
         open_cuda()
     except BackendError:
         pass
     else:
         pytest.skip('there is a GPU here')
-    process = PerceptionProcess(
-        tmp_path / 'node.log', ros_domain_id, '-p', f'bundle:={tiny_bundle}',
-        '-p', 'backend:=tensorrt', '-p', f'engine_cache:={tmp_path / "engines"}')
-    client = Client(ros_domain_id)
-    yield process, client
-    client.close()
-    process.stop()
+    with contextlib.ExitStack() as stack:
+        def start(bundle, program=PROGRAM):
+            process = PerceptionProcess(
+                tmp_path / 'node.log', ros_domain_id, '-p', f'bundle:={bundle}',
+                '-p', 'backend:=tensorrt', '-p', f'engine_cache:={tmp_path / "engines"}',
+                program=program)
+            stack.callback(process.stop)
+            client = Client(ros_domain_id)
+            stack.callback(client.close)
+            return process, client
+
+        yield start
+
+
+@pytest.fixture(name='node')
+def fixture_node(start, tiny_bundle):
+    return start(tiny_bundle)
 
 
 def upgrade_of(status):
@@ -71,5 +102,34 @@ def test_each_configuring_tries_again_and_ctrl_c_ends_it_cleanly(node):
     assert process.output.count('staying on onnxruntime') == 2
     code, seconds = process.interrupt()
     assert code == 0, process.output
-    assert seconds < 5
+    assert seconds < 15
+    assert 'Traceback' not in process.output
+
+
+def test_cleaning_up_and_ctrl_c_end_a_build(start, tmp_path):
+    """With the builder and a bundle that takes it a few seconds."""
+    psutil = pytest.importorskip('psutil', reason='psutil finds the process that builds')
+    pytest.importorskip(
+        'tensorrt_rtx', reason='tensorrt_rtx is not installed', exc_type=ImportError)
+    process, client = start(STARTER, ('-c', BUILDS))
+
+    def builders():
+        return [
+            child for child in psutil.Process(process.process.pid).children()
+            if any('engine_worker' in word for word in child.cmdline())]
+
+    client.diagnostic(lambda s: 'building' in upgrade_of(s), 'the build')
+    (first,) = client.spin_until(builders, 'the process that builds')
+    for transition in (DEACTIVATE, CLEANUP):
+        assert client.change_state(transition)
+    assert not first.is_running()
+    for transition in (CONFIGURE, ACTIVATE):
+        assert client.change_state(transition)
+    (second,) = client.spin_until(builders, 'the process that builds again')
+    code, seconds = process.interrupt()
+    assert code == 0, process.output
+    assert seconds < 15
+    _, alive = psutil.wait_procs([second], timeout=10)
+    assert alive == []
+    assert list((tmp_path / 'engines').glob('*.engine')) == []
     assert 'Traceback' not in process.output

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import os
 from pathlib import Path
 import signal
@@ -30,6 +30,7 @@ from std_msgs.msg import Header, String
 from vision_msgs.msg import Classification, LabelInfo
 
 PATIENCE_S = 30.0
+PROGRAM = ('-m', 'edgevl_ros.nodes.perception_node')
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CONFIGURE = Transition.TRANSITION_CONFIGURE
 CLEANUP = Transition.TRANSITION_CLEANUP
@@ -40,10 +41,12 @@ DEACTIVATE = Transition.TRANSITION_DEACTIVATE
 class PerceptionProcess:
     """`perception_node` as a user starts it, with its output kept in a file."""
 
-    def __init__(self, log: Path, domain_id: int, *arguments: str) -> None:
+    def __init__(
+        self, log: Path, domain_id: int, *arguments: str, program: Sequence[str] = PROGRAM
+    ) -> None:
         """Start the process with these arguments after ``--ros-args``."""
         self.log = log
-        command = [sys.executable, '-m', 'edgevl_ros.nodes.perception_node', '--ros-args']
+        command = [sys.executable, *program, '--ros-args']
         environment = {
             **os.environ, 'ROS_DOMAIN_ID': str(domain_id), 'PYTHONUNBUFFERED': '1',
             # Engines of test bundles would drive the user's own out of the cache.
