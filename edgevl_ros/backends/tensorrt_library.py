@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import importlib
 import importlib.util
 import traceback
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 from edgevl_ros.backends.tensorrt_log import logger_of
 from edgevl_ros.core.errors import BackendError
-
-if TYPE_CHECKING:
-    import tensorrt as trt
 
 MODULES = ('tensorrt', 'tensorrt_rtx')
 OLDEST = (8, 6)
@@ -44,7 +41,7 @@ class Library:
         """Tell whether the types in a graph decide, and not the builder's flags."""
         return self.is_rtx or int(self.version.partition('.')[0]) >= STRONGLY_TYPED_FROM
 
-    def logger(self) -> trt.ILogger:
+    def logger(self) -> Any:
         """Give the one logger of this process; `tensorrt_log` tells how to hear it."""
         return logger_of(self.trt)
 

@@ -43,7 +43,7 @@ def test_what_hangs_is_not_waited_for():
 
 
 def test_what_was_done_is_let_go_of():
-    """TensorRT's objects must not wait for what is done next."""
+    """Objects of TensorRT must not wait for what is done next."""
     class Thing:
         """Something that can be watched."""
 

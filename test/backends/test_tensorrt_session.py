@@ -157,7 +157,7 @@ def test_sessions_on_two_threads_hear_their_own_errors(library):
 
 
 def test_the_norm_of_the_embedding_stays_float_where_flags_decide(library):
-    """TensorRT before 10 may take half precision wherever it is not told otherwise."""
+    """Half precision may be taken wherever TensorRT before 10 is not told otherwise."""
     api = library.trt
     builder = api.Builder(library.logger())
     network = builder.create_network(0)
