@@ -142,12 +142,13 @@ def test_the_half_precision_twin_comes_along(pack, adapted, tmp_path):
     manifest['files'].append(
         {'name': half.name, 'sha256': sha256_of(half), 'bytes': half.stat().st_size})
     (exported / 'manifest.json').write_text(json.dumps(manifest))
-    status, out = pack(exported=exported)
+    curated = ('--curated', adapted / 'bundle.work' / 'curated')
+    status, out = pack(*curated, exported=exported)
     assert status == 0
     bundle = Bundle.open(out)
     assert bundle.model_path('tensorrt-fp16').read_bytes() == half.read_bytes()
     half.write_bytes(b'other')
-    status, _ = pack('--name', 'again', exported=exported)
+    status, _ = pack('--name', 'again', *curated, exported=exported)
     assert status == 2
 
 
