@@ -42,6 +42,8 @@ print(f"{version.value // 1000}.{version.value % 1000 // 10}")') || {
     exit 2
   }
 fi
+# The bare names bring CUDA 13, which a driver of CUDA 12 does not run.
+if ((${cuda%%.*} < 13)); then library+=-cu12; fi
 common=(
   numpy opencv-python-headless PyYAML onnx onnxruntime pytest psutil
   "cuda-python<${cuda%%.*}.$((${cuda#*.} + 1))"
@@ -54,8 +56,9 @@ fi
 out=build/gpu
 mkdir -p "$out"
 # The machine's own packages stay in sight: a Jetson's TensorRT and PyCUDA come with apt.
-python3 -m venv --system-site-packages "$out/venv"
-python="$PWD/$out/venv/bin/python"
+venv=$out/venv-$library
+python3 -m venv --system-site-packages "$venv"
+python="$PWD/$venv/bin/python"
 packages=("${common[@]}")
 if ! "$python" -c 'import tensorrt; tensorrt.Builder' 2>/dev/null &&
    ! "$python" -c 'import tensorrt_rtx' 2>/dev/null; then

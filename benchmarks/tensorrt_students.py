@@ -50,6 +50,8 @@ WARM_UP, ROUNDS, REPEATS = 20, 10, 50
 # A driver keeps some memory for later; a leak of a byte each time would be more.
 MOST_GROWTH_MB = 32
 INDEX = 'graphs.json'
+# CU_DEVICE_ATTRIBUTE_INTEGRATED
+_INTEGRATED = 18
 
 
 def main() -> int:
@@ -58,9 +60,13 @@ def main() -> int:
     result: dict[str, Any] = {'graphs': _write_graphs, 'build': _build, 'run': _run}[options.step](
         options
     )
+    _keep(options, result)
+    return int(result.get('endurance', {}).get('leaks', False))
+
+
+def _keep(options: argparse.Namespace, result: dict[str, Any]) -> None:
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
-    return int(result.get('endurance', {}).get('leaks', False))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,10 +195,14 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
             print(f'{name:<28}batch {batch}: p50 {p50:.3f} ms, p99 {p99:.3f} ms', flush=True)
         for session in sessions.values():
             session.close()
-    return {
+    result: dict[str, Any] = {
         'library': f'{library.name} {library.version}', 'gpu': str(target), 'students': students,
-        'host_to_label': _host_to_label(), 'endurance': _endurance(options.endurance),
     }
+    # What is known is kept, whatever becomes of the rest.
+    _keep(options, result)
+    result['host_to_label'] = _host_to_label()
+    _keep(options, result)
+    return {**result, 'endurance': _endurance(options.endurance)}
 
 
 def _open_all(
@@ -205,8 +215,9 @@ def _open_all(
         try:
             built, told = _compile(options, library, name, item, target, batch)
             sessions[name] = _OnThread(library, built.engine, item['size'])
-        except BackendError as error:
-            print(f'{name}: {error}')
+        # Each binding has errors of its own.
+        except Exception as error:  # noqa: B902
+            print(f'{name}: {type(error).__name__}: {error}')
             continue
         # TensorRT for RTX reports layers while it builds, TensorRT when it is asked afterwards.
         layers = built.layers or inspected_layers(sessions[name].layers())
@@ -294,7 +305,20 @@ def _endurance(count: int) -> dict[str, Any]:
     }
     backend.close()
     print(f'{count} inferences: grown after the first tenth: {grown}')
-    return {'inferences': count, 'grown': grown, 'leaks': max(grown.values()) > MOST_GROWTH_MB}
+    # A GPU without memory of its own tells what the whole machine uses.
+    judged = ('host_mb',) if _shares_memory() else ('host_mb', 'gpu_mb')
+    leaks = max(grown[name] for name in judged) > MOST_GROWTH_MB
+    return {'inferences': count, 'grown': grown, 'judged': judged, 'leaks': leaks}
+
+
+def _shares_memory() -> bool:
+    """Tell whether the GPU's memory is the machine's, as on a Jetson."""
+    shares = ctypes.c_int()
+    device = 0
+    ctypes.CDLL('libcuda.so.1').cuDeviceGetAttribute(
+        ctypes.byref(shares), _INTEGRATED, device
+    )
+    return bool(shares.value)
 
 
 def _gpu_mb() -> float:

@@ -166,7 +166,8 @@ def _check_fits(recipe: ContrastRecipe) -> None:
     """
     Compare the folders.
 
-    :raises DatasetError: when data and student are of two teachers or second modalities.
+    :raises DatasetError: when data and student are of two teachers or second modalities, or the
+        student is to have a say about a modality that it has not learned.
     """
     data, stage1 = read_manifest(recipe.data, 'curate'), read_manifest(recipe.student, 'distill')
     for key in ('teacher', 'second_modality'):
@@ -175,6 +176,12 @@ def _check_fits(recipe: ContrastRecipe) -> None:
                 f'{recipe.student}: expected a student for the same {key.replace("_", " ")} as '
                 f'in {recipe.data}, {data.get(key)}, found {stage1.get(key)}'
             )
+    learned, wanted = _learned(recipe), _modalities(recipe)
+    if recipe.bootstrap and not recipe.ptq and learned not in ('both', wanted):
+        raise DatasetError(
+            f'--bootstrap: expected a student that was distilled on {wanted}, found one of '
+            f'{learned} in {recipe.student}; give --bootstrap 0, or --modalities {learned}'
+        )
 
 
 def _contrast(recipe: ContrastRecipe, accelerator: Accelerator) -> dict[str, Any]:

@@ -9,6 +9,7 @@ so a mark that is found was left by a process that is gone.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
 import contextlib
 from pathlib import Path
@@ -69,6 +70,10 @@ def forgive() -> None:
     """Take this process's marks away: it is ended on purpose while it tries an engine."""
     for path in list(_ours):
         _remove(path)
+
+
+# An interpreter that ends in order was ended on purpose; after a crash nothing is called.
+atexit.register(forgive)
 
 
 def _remove(path: Path) -> None:

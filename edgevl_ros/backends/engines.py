@@ -116,7 +116,7 @@ class Engines:
         capability = '{}.{}'.format(*self.target.capability)
         return EngineKey(
             graph.sha256, self.library.name, self.library.version, self.target.gpu, capability,
-            self.target.multiprocessors, self.target.memory_bytes, recipe,
+            self.target.multiprocessors, _next_power_of_two(self.target.memory_bytes), recipe,
         )
 
     def _load(self, key: EngineKey, refused: bytes, reporter: Reporter) -> bytes:
@@ -157,6 +157,11 @@ class Engines:
             except EngineCacheError as error:
                 reporter.say(f'the engine is used but not kept: {error}')
         return Engine(key, built.engine, built=True, layers=built.layers)
+
+
+def _next_power_of_two(size: int) -> int:
+    """Round up: what Linux leaves of a Jetson's memory differs by some pages between kernels."""
+    return 1 << (size - 1).bit_length() if size else 0
 
 
 def find_engines(folder: str, say: Callable[[str], None], builds: bool = True) -> Engines:

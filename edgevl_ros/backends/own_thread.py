@@ -27,6 +27,8 @@ class OwnThread:
 
     def __init__(self, name: str) -> None:
         """Start it."""
+        # Of the same thread, too: what is dropped ends it, whatever runs at that moment.
+        self._lock, self._ended = threading.RLock(), False
         # None ends it.
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=_work_off, args=(self._work,), name=name)
@@ -45,15 +47,21 @@ class OwnThread:
         return future.result()
 
     def end(self, last: Callable[[], object], timeout_s: float) -> bool:
-        """Do a last thing and end; False when that takes longer than the time."""
-        self._submit(last)
-        self._work.put(None)
+        """Do a last thing and end, once; False when that takes longer than the time."""
+        with self._lock:
+            if not self._ended:
+                self._submit(last)
+                self._work.put(None)
+                self._ended = True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _submit(self, work: Callable[[], _Result]) -> Future[_Result]:
         future: Future[_Result] = Future()
-        self._work.put((future, work))
+        with self._lock:
+            if self._ended:
+                raise RuntimeError('expected a thread that goes on, found that it has ended')
+            self._work.put((future, work))
         return future
 
 

@@ -195,6 +195,8 @@ class Session:
         # Some layers cannot be captured, and each binding has its own errors.
         except Exception:  # noqa: B902
             self._graphs_work = False
+            # What was said about this is no reason for anything later.
+            self._heard.reason()
             self._begin()
             return
         self._graph = graph

@@ -71,6 +71,8 @@ class PerceptionNode(LifecycleNode):
         self._bundle_name = ''
         self._flow: _Flow | None = None
         self._left_behind: _Flow | None = None
+        # Of TensorRT, inside which it does not come back from.
+        self._thread_left_behind = False
         self._statistics = Statistics()
         self._reported: Observation | None = None
         self._failure = ''
@@ -154,23 +156,24 @@ class PerceptionNode(LifecycleNode):
         Stop the flow and free the bundle and the backend; harmless when there is neither.
 
         :returns: False when inference has not returned in time and its thread is left behind, or
-            that of TensorRT.
+            that of TensorRT; now or ever.
         """
         deadline_s = time.monotonic() + timeout_s
         if self._upgrade is not None:
             # Told first: the flow may wait for what it measures.
             self._upgrade.cancel(0.0)
-        ended = self._stop_flow(timeout_s)
+        self._stop_flow(timeout_s)
         if self._upgrade is not None:
             if not self._upgrade.cancel(max(0.0, deadline_s - time.monotonic())):
                 self._log_backend('TensorRT has not returned; its thread is left behind', True)
-                ended = False
+                self._thread_left_behind = True
             self._upgrade = None
         if self._perception is not None:
-            ended = self._perception.close() and ended
+            if not self._perception.close():
+                self._thread_left_behind = True
             self._perception = None
             self._bundle_name = ''
-        return ended
+        return not self._thread_left_behind and self._last_worker_ended()
 
     def report_bad(self, modality: Modality, reason: str) -> None:
         """Count and log an image that cannot be used; called from both threads."""
@@ -246,22 +249,23 @@ class PerceptionNode(LifecycleNode):
         self.get_logger().error(self._failure)
         return TransitionCallbackReturn.FAILURE
 
-    def _stop_flow(self, timeout_s: float) -> bool:
+    def _stop_flow(self, timeout_s: float) -> None:
         self._reported = None
         if self._flow is None:
-            return True
+            return
         flow, self._flow = self._flow, None
-        ended = flow.stop(timeout_s)
-        if not ended:
+        if not flow.stop(timeout_s):
             self._left_behind = flow
             self.get_logger().error(
                 f'inference has not returned for {timeout_s} s; its thread is left behind'
             )
-        return ended
+
+    def _last_worker_ended(self) -> bool:
+        return self._left_behind is None or self._left_behind.stop(0.0)
 
     def _check_last_worker_ended(self) -> None:
         """Refuse to let two workers share one student."""
-        if self._left_behind is not None and not self._left_behind.stop(0.0):
+        if not self._last_worker_ended():
             raise BackendError(
                 'expected inference of the last activation to be over, found it still in the '
                 'runtime; try again later, or restart the node'

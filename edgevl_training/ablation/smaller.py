@@ -21,11 +21,13 @@ def smaller_than(teacher: str) -> str:
     :raises TeacherError: when there is none, or it cannot be told which is smaller.
     """
     if teacher.startswith('conse'):
-        from edgevl_training.teachers.conse import CLASSIFIERS, DEFAULT_CLASSIFIER
+        from edgevl_training.teachers.conse import CLASSIFIERS, DEFAULT_CLASSIFIER, SENTENCES
 
         classifier, (package, _) = next(iter(CLASSIFIERS.items()))
-        own = teacher.partition(':')[2] or DEFAULT_CLASSIFIER
-        if classifier not in own and importlib.util.find_spec(package) is not None:
+        # A name has a colon after the family, an id a slash.
+        own = re.split('[:/]', teacher, maxsplit=1)[1:] or [DEFAULT_CLASSIFIER]
+        alone = own[0].removesuffix(SENTENCES) == classifier
+        if not alone and importlib.util.find_spec(package) is not None:
             return f'conse:{classifier}'
     elif _work_of(teacher) > _work_of(CLIP_B):
         return CLIP_B

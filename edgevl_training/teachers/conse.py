@@ -29,7 +29,7 @@ CLASSIFIERS = {
 DEFAULT_CLASSIFIER = 'tf_efficientnet_lite2'
 # Between the names of classifiers whose probabilities are averaged.
 AND = '+'
-_SENTENCES = '+all-MiniLM-L6-v2'
+SENTENCES = '+all-MiniLM-L6-v2'
 EMBEDDING_DIM = 384
 CLASSES = 1000
 
@@ -53,7 +53,7 @@ def choose(detail: str, device: str, precision: str) -> TeacherChoice:
 
     :raises TeacherError: when there is none of that name, or for half precision.
     """
-    classifier = detail.removesuffix(_SENTENCES) or DEFAULT_CLASSIFIER
+    classifier = detail.removesuffix(SENTENCES) or DEFAULT_CLASSIFIER
     names = classifier.split(AND)
     if not set(names) <= set(CLASSIFIERS) or len(set(names)) < len(names):
         raise TeacherError(
@@ -70,7 +70,7 @@ def choose(detail: str, device: str, precision: str) -> TeacherChoice:
 
 def teacher_id(classifier: str) -> str:
     """Name the teacher with some classifier, or with several joined by +."""
-    return f'conse/{classifier}{_SENTENCES}'
+    return f'conse/{classifier}{SENTENCES}'
 
 
 class ConSE:

@@ -34,10 +34,19 @@ def notes(cache):
 
 TRY = """
 from pathlib import Path
-import os, signal, sys, time
+import os, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from test_engine_attempts import EngineCache, forgive, trying
 cache = EngineCache(Path(sys.argv[1]))
+if sys.argv[3] == 'daemon':
+    entered = threading.Event()
+    def try_long():
+        with trying(cache):
+            entered.set()
+            time.sleep(60)
+    threading.Thread(target=try_long, daemon=True).start()
+    entered.wait(30)
+    sys.exit(0)
 with trying(cache):
     print('in', flush=True)
     if sys.argv[3] == 'crash':
@@ -97,6 +106,12 @@ def test_who_is_ended_on_purpose_is_forgiven(cache):
         assert notes(cache) == []
     with trying(cache):
         pass
+
+
+def test_an_interpreter_that_ends_in_order_is_forgiven(cache):
+    """Its daemon threads stop where they are."""
+    assert end_of(start(cache, 'daemon')) == (0, [])
+    assert notes(cache) == []
 
 
 def test_ends_before_this_machine_was_started_do_not_count(cache, monkeypatch, tmp_path):

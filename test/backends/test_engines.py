@@ -34,6 +34,7 @@ from edgevl_ros.core.bundle import Bundle, STARTER  # noqa: E402
 from edgevl_ros.core.errors import BackendError, BundleError  # noqa: E402
 import psutil  # noqa: E402
 from support.build_notes import Notes  # noqa: E402
+from support.builders import builders_of  # noqa: E402
 from support.tiny_bundle import write_manifest  # noqa: E402
 from support.tiny_int8 import INT8_LAYERS, SIZE, tiny_int8  # noqa: E402
 
@@ -65,9 +66,7 @@ def fixture_tiny(bundle):
 
 def builders():
     """Find the processes that build an engine for this one."""
-    return [
-        child for child in psutil.Process().children()
-        if any('engine_worker' in word for word in child.cmdline())]
+    return builders_of(psutil.Process())
 
 
 def test_an_engine_is_built_once_and_then_loaded(int8_engines, engines, bundle):
@@ -98,6 +97,17 @@ def test_an_engine_of_another_tensorrt_is_built_anew(library, engines, bundle):
     assert other.get(bundle, 'tensorrt', Notes()).built
     for each in (other, engines):
         assert not each.get(bundle, 'tensorrt', Notes()).built
+
+
+def test_a_jetson_keeps_its_engine_when_linux_leaves_it_other_memory(library, bundle):
+    """So did four kernels on one 4 GB board; another size is another module."""
+    def key(memory_bytes):
+        target = Target((8, 7), 'Orin', 8, memory_bytes)
+        return Engines(replace(library, name='tensorrt'), target, None).key(bundle, 'tensorrt')
+
+    boards = {key(size) for size in (4148178944, 4148273152, 4148387840, 4156780544)}
+    assert len(boards) == 1
+    assert len(boards | {key(7_800_000_000), key(15_600_000_000)}) == 3
 
 
 def test_an_engine_that_tensorrt_does_not_take_is_built_anew(engines, bundle):

@@ -42,6 +42,13 @@ def test_what_hangs_is_not_waited_for():
     assert thread.end(lambda: None, 10)
 
 
+def test_who_comes_too_late_is_told():
+    thread = OwnThread('test')
+    assert thread.end(lambda: None, 10)
+    with pytest.raises(RuntimeError, match='has ended'):
+        thread.do(lambda: None)
+
+
 def test_what_was_done_is_let_go_of():
     """Objects of TensorRT must not wait for what is done next."""
     class Thing:

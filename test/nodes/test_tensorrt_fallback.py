@@ -113,10 +113,10 @@ def test_cleaning_up_and_ctrl_c_end_a_build(start, tmp_path):
         'tensorrt_rtx', reason='tensorrt_rtx is not installed', exc_type=ImportError)
     process, client = start(STARTER, ('-c', BUILDS))
 
+    from support.builders import builders_of
+
     def builders():
-        return [
-            child for child in psutil.Process(process.process.pid).children()
-            if any('engine_worker' in word for word in child.cmdline())]
+        return builders_of(psutil.Process(process.process.pid))
 
     client.diagnostic(lambda s: 'building' in upgrade_of(s), 'the build')
     (first,) = client.spin_until(builders, 'the process that builds')

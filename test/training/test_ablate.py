@@ -205,10 +205,15 @@ def test_a_smaller_teacher_of_the_same_family():
     assert smaller_than('open_clip:ViT-g-14/laion2b_s34b_b88k') == CLIP_B
     assert smaller_than('open_clip:ViT-L-14@weights.safetensors') == CLIP_B
     assert smaller_than('open_clip/ViT-L-14/openai') == CLIP_B
+    # One classifier is smaller than two.
+    for teacher in ('conse', 'conse:tf_efficientnet_lite0+tf_efficientnet_lite2',
+                    'conse/tf_efficientnet_lite2+all-MiniLM-L6-v2'):
+        assert smaller_than(teacher) == 'conse:tf_efficientnet_lite0'
     # Of a ResNet or of timm's networks nobody says here how large they are.
     for teacher in ('open_clip:ViT-B-16/openai', 'open_clip:ViT-B-32/laion2b_s34b_b79k',
                     'open_clip:RN50/openai', 'open_clip:ViT-L-16-SigLIP-256/webli',
-                    'conse:tf_efficientnet_lite0'):
+                    'conse:tf_efficientnet_lite0',
+                    'conse/tf_efficientnet_lite0+all-MiniLM-L6-v2'):
         with pytest.raises(TeacherError, match='--small-teacher'):
             smaller_than(teacher)
 

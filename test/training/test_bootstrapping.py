@@ -16,11 +16,19 @@ pytest.importorskip('modelopt', reason='nvidia-modelopt is not installed')
 from edgevl_training.bootstrapping import bootstrap  # noqa: E402, I100
 from edgevl_training.contrast import run  # noqa: E402
 from edgevl_training.curated_split import BOTH, CuratedSplit, UNSURE  # noqa: E402
+from edgevl_training.distill import run as distil  # noqa: E402
+from edgevl_training.errors import DatasetError  # noqa: E402
 from edgevl_training.students.student import load_student  # noqa: E402
 from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
 from edgevl_training.training_loop import Training  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from support.contrasting import arguments, make_data, make_stage1, WITHOUT_DEPTH  # noqa: E402
+from support.contrasting import (  # noqa: E402
+    arguments,
+    make_data,
+    make_stage1,
+    NETWORK,
+    WITHOUT_DEPTH,
+)
 
 
 @pytest.fixture(scope='module')
@@ -72,6 +80,16 @@ def test_only_what_it_was_distilled_on_has_a_say(folders):
     before, (_, depth), split, _ = bootstrapped(folders, 1.0, (Modality.DEPTH,))
     assert len(split) == 15
     np.testing.assert_allclose(split.targets(), units(before.targets() + units(depth)), atol=1e-5)
+
+
+def test_a_student_has_no_say_about_what_it_has_not_learned(folders, tmp_path):
+    data, _ = folders
+    distil([
+        '--data', str(data), '--out', str(tmp_path / 'rgb'), '--student', NETWORK, '--weights',
+        'none', '--image-size', '16', '--epochs', '0', '--modalities', 'rgb', '--device', 'cpu'])
+    more = ('--modalities', 'both', '--bootstrap', '1')
+    with pytest.raises(DatasetError, match='--bootstrap: expected a student .* on both, found'):
+        run(arguments(data, tmp_path / 'rgb', tmp_path / 'out', *more))
 
 
 def test_confidence_follows_so_that_doubtful_labels_are_left_out(folders):
