@@ -48,8 +48,7 @@ def bootstrap(
     :raises DatasetError: when the superset is missing or damaged.
     """
     superset = read_superset(split.folder, [split])
-    own = _own(student, split, spec, training, accelerator)
-    targets = unit_rows(split.targets() + weight * own)
+    targets = _targets(student, split, spec, training, weight, accelerator)
     logit_scale = float(split.manifest['teacher']['logit_scale'])
     judged = judge(targets, superset.embeddings.numpy(), logit_scale)
     names = np.array(superset.labels)
@@ -59,11 +58,11 @@ def bootstrap(
 
 
 @torch.inference_mode()
-def _own(
+def _targets(
     student: nn.Module, split: CuratedSplit, spec: PreprocessSpec, training: Training,
-    accelerator: Accelerator,
+    weight: float, accelerator: Accelerator,
 ) -> FloatArray:
-    """Embed whole pictures of all pairs, each in one of the processes; unit rows, (N, D)."""
+    """Ask about whole pictures of all pairs, each in one of the processes; unit rows (N, D)."""
     rows = torch.zeros(len(split), split.dim, device=accelerator.device)
     plan = BatchPlan(
         _BATCH * accelerator.num_processes, modalities=training.modalities,
@@ -71,15 +70,20 @@ def _own(
     )
     student.eval().to(accelerator.device, memory_format=torch.channels_last)
 
-    def add(where: NDArray[np.int64], pictures: FloatArray) -> None:
-        if len(where):
-            images = torch.from_numpy(pictures).to(rows.device, memory_format=torch.channels_last)
-            rows[torch.from_numpy(where).to(rows.device)] += student(images).float()
+    def embedded(pictures: FloatArray) -> FloatArray:
+        if not len(pictures):
+            return np.zeros((0, split.dim), np.float32)
+        images = torch.from_numpy(pictures).to(rows.device, memory_format=torch.channels_last)
+        found: FloatArray = student(images).float().cpu().numpy()
+        return found
 
     with progress('asking the student of stage 1', len(split), 'pairs') as bar:
         for batch in batches_of(split, spec, plan):
+            own = np.zeros_like(batch.teacher)
             if Modality.RGB in training.modalities:
-                add(batch.rows, batch.rgb)
-            add(batch.rows[batch.has_depth], batch.depth[batch.has_depth])
+                own += embedded(batch.rgb)
+            own[batch.has_depth] += embedded(batch.depth[batch.has_depth])
+            both = batch.teacher + np.float32(weight) * unit_rows(own)
+            rows[torch.from_numpy(batch.rows)] = torch.from_numpy(both).to(rows.device)
             bar.advance(len(batch.rows) * accelerator.num_processes)
     return unit_rows(accelerator.reduce(rows).cpu().numpy())

@@ -61,9 +61,9 @@ class CuratedSplit:
     """
     The pairs of one split of a curated data set, numbered from 0.
 
-    ``labels`` int64 (N,) index ``label_names``, which are in the order of the alphabet;
-    ``has_depth`` is bool (N,). ``dim`` is the teacher's dimension and ``modality`` what the
-    second pictures mean.
+    ``labels`` int64 (N,) index ``label_names``, which are in the order of the alphabet unless
+    `retarget` gave others; ``has_depth`` is bool (N,). ``dim`` is the teacher's dimension and
+    ``modality`` what the second pictures mean.
     """
 
     def __init__(
@@ -108,12 +108,6 @@ class CuratedSplit:
         least = np.quantile(self._confidence, 1 - fraction)
         self.labels = np.where(self._confidence >= least, self.labels, UNSURE)
 
-    def targets(self) -> FloatArray:
-        """Give the unit rows to distil, float32 (N, D): the teacher's embeddings, or others."""
-        if self._targets is not None:
-            return self._targets
-        return np.concatenate([self._teacher(place) for place in range(len(self._groups))])
-
     def retarget(
         self, targets: FloatArray, label_names: tuple[str, ...], labels: NDArray[np.int64],
         confidence: NDArray[np.float32],
@@ -154,14 +148,6 @@ class CuratedSplit:
             second.as_buffer() if second.is_valid else None,
             teacher,
         )
-
-    def _teacher(self, place: int) -> FloatArray:
-        """Read the teacher's unit rows of a row group, without its pictures."""
-        group = self._groups[place]
-        with _opened(group.path) as file:
-            column = file.read_row_group(group.index, ['teacher_embedding']).column(0)
-        kept = column.take(pa.array(group.rows))
-        return np.array([_unit(np.asarray(row.values, np.float32)) for row in kept])
 
     def _index(self, path: Path, split: str, only_with_depth: bool) -> list[pa.Table]:
         """Note the row groups of a shard that hold pairs of the split; give what labels them."""

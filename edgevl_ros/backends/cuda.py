@@ -88,5 +88,5 @@ def open_cuda(name: str = '') -> Cuda:
         return cuda
     raise BackendError(
         f'expected a GPU that PyCUDA or cuda-python can use, found none ({"; ".join(found)}); '
-        f'pip install pycuda, or {CHECK}'
+        f'pip install cuda-python, no newer than the CUDA of nvidia-smi; {CHECK}'
     )

@@ -83,7 +83,11 @@ class EngineRecipe:
 
 @dataclass(frozen=True)
 class EngineKey:
-    """All that an engine depends on; another key is another engine."""
+    """
+    All that an engine depends on; another key is another engine.
+
+    ``memory_bytes`` is the GPU's memory rounded up to a power of two: `Engines` tells why.
+    """
 
     onnx_sha256: str
     library: str

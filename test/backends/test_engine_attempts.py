@@ -10,13 +10,9 @@ import sys
 
 from edgevl_ros.backends.engine_attempts import attempting, forgive, MOST_ATTEMPTS
 from edgevl_ros.backends.engine_cache import EngineCache
-from edgevl_ros.backends.engine_recipe import EngineKey, EngineRecipe
 from edgevl_ros.core.errors import BackendError
 import pytest
-
-KEY = EngineKey(
-    'ab' * 32, 'tensorrt', '10.3.0', 'Orin', '8.7', 8, 1 << 33,
-    EngineRecipe('int8', 'image', 224))
+from support.engine_key import KEY
 
 
 @pytest.fixture(name='cache')

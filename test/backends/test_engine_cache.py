@@ -19,13 +19,11 @@ from edgevl_ros.backends.engine_cache import (
     EngineCacheError,
     MOST_ENGINES,
 )
-from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineKey, EngineRecipe
+from edgevl_ros.backends.engine_recipe import BuildCancelled, EngineKey
 import pytest
+from support.engine_key import KEY
 
 CONTENT = b'engine\n' * 1000
-KEY = EngineKey(
-    'ab' * 32, 'tensorrt', '10.3.0', 'Orin', '8.7', 8, 1 << 33,
-    EngineRecipe('int8', 'image', 224))
 
 
 @pytest.fixture(name='cache')
