@@ -103,7 +103,9 @@ def _teacher_runners(task: Task) -> list[Runner]:
             colors = partial(taught.of, pairs)
         if name in task.teachers:
             teacher = task.teachers[name].teacher
-            runners.append(TeacherRunner(name, teacher, _range_of(task), colors))
+            # What it said of several views is not what it says of a picture as published.
+            known = colors if taught is not None and taught.whole else None
+            runners.append(TeacherRunner(name, teacher, _range_of(task), known))
         elif taught is not None and colors is not None:
             runners.append(TaughtRunner(name, taught.dim, colors))
     return runners

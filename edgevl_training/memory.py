@@ -1,6 +1,6 @@
 # Copyright 2026 The edgevl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a training process treats the memory that its tensors leave."""
+"""How a process that trains, or runs a teacher, treats the memory that its tensors leave."""
 
 from __future__ import annotations
 

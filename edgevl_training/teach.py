@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from edgevl_ros.core.files import sha256_of
 from edgevl_training.dataset import check_shards, Shard, shards_of
+from edgevl_training.memory import keep_freed_memory
 from edgevl_training.output import MANIFEST, OutputFolder, read_manifest, SKIPPED, write_text
 from edgevl_training.progress import Progress, progress
 from edgevl_training.recipe import parse, Recipe
@@ -38,6 +39,7 @@ from edgevl_training.teaching.pictures import Batch, read_pictures
 from edgevl_training.teaching.prefetch import prefetched
 from edgevl_training.teaching.ranks import joined_ranks, Ranks
 from edgevl_training.teaching.taught import find_taught, ShardInMaking, TaughtShard
+from edgevl_training.teaching.views import ONLY_WHOLE, together, ViewName
 from pydantic import Field
 
 # Batches that are ready before the teacher asks for them.
@@ -58,6 +60,11 @@ class TeachRecipe(Recipe):
     pairs: Path = Field(description='output folder of edgevl extract')
     out: Path = Field(description='folder to write to')
     teacher: str = Field(DEFAULT_TEACHER, description='; '.join(FAMILIES.values()))
+    views: tuple[ViewName, ...] = Field(
+        ONLY_WHOLE, min_length=1,
+        description='parts of a picture that the teacher looks at; the mean of its embeddings of '
+        'them counts. Each takes its time again; all but whole are 3/4 as wide and high',
+    )
     device: Literal['auto', 'cpu', 'cuda'] = Field('auto', description='where the teacher runs')
     precision: Literal['auto', 'fp32', 'fp16', 'bf16'] = Field(
         'auto', description='of the teacher; auto is fp16 on CUDA where it can, else fp32'
@@ -107,7 +114,7 @@ def _lead(
 ) -> None:
     """Hold the output folder for all processes, do a share of the work, and close the folder."""
     purpose = {
-        'teacher': {'id': choice.id, 'precision': choice.precision},
+        'teacher': {'id': choice.id, 'precision': choice.precision, **_views(recipe)},
         'pairs': {'manifest_sha256': sha256_of(recipe.pairs / MANIFEST)},
     }
     with OutputFolder(recipe.out, 'teach', purpose) as output:
@@ -138,6 +145,7 @@ def _work(
     """Embed this process's share of the shards, but for those that an earlier run finished."""
     if ranks.first:
         print(f'loading {choice.id} ({choice.precision}, {choice.device})', flush=True)
+    keep_freed_memory()
     teacher = choice.load()
     taught, missing = [], []
     for shard in ranks.share(shards):
@@ -152,25 +160,35 @@ def _work(
     total = sum(shard.rows for shard in missing)
     started_s = time.perf_counter()
     with progress('teaching', total, 'pictures') if ranks.first else nullcontext() as bar:
-        pictures = read_pictures(recipe.pairs, missing, teacher, embedder.batch_size, threads)
+        pictures = read_pictures(
+            recipe.pairs, missing, teacher, embedder.batch_size, threads, recipe.views
+        )
         with prefetched(pictures, _AHEAD) as batches:
-            taught += _embed(recipe.out, batches, teacher.dim, embedder, bar)
+            taught += _embed(recipe, batches, teacher.dim, embedder, bar)
     seconds = time.perf_counter() - started_s
-    facts = {'id': teacher.id, 'dim': teacher.dim, 'logit_scale': teacher.logit_scale}
+    facts = {
+        'id': teacher.id, 'dim': teacher.dim, 'logit_scale': teacher.logit_scale, **_views(recipe),
+    }
     return Work(facts, taught, kept_shards, embedder.images, seconds, embedder.busy_s)
 
 
+def _views(recipe: TeachRecipe) -> dict[str, Any]:
+    """Name the views; none where the teacher sees whole pictures, as in folders of old."""
+    return {'views': None if recipe.views == ONLY_WHOLE else list(recipe.views)}
+
+
 def _embed(
-    out: Path, batches: Iterator[Batch], dim: int, embedder: Embedder, bar: Progress | None
+    recipe: TeachRecipe, batches: Iterator[Batch], dim: int, embedder: Embedder,
+    bar: Progress | None,
 ) -> Iterator[TaughtShard]:
     """Embed batches in order; give each shard once it is written."""
     making = ShardInMaking(dim)
     for batch in batches:
-        making.add(batch, embedder.embed(batch.images))
+        making.add(batch, together(embedder.embed(batch.images), len(recipe.views)))
         if bar is not None:
             bar.advance(len(batch.pair_ids), batch.shard.name)
         if batch.last:
-            yield making.write(out / batch.shard.name)
+            yield making.write(recipe.out / batch.shard.name)
             making = ShardInMaking(dim)
 
 

@@ -11,6 +11,7 @@ from edgevl_training.dataset import read_table, Shard, shards_of
 from edgevl_training.errors import DatasetError
 from edgevl_training.evaluation.pairs import TestPairs
 from edgevl_training.output import MANIFEST, read_manifest
+from edgevl_training.teaching.views import ONLY_WHOLE, views_of
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +23,8 @@ class TaughtColors:
     The embeddings of a finished output of ``teach``, found by the rows of their pairs.
 
     ``id``, ``dim`` and ``logit_scale`` are the teacher's; ``name`` is what `open_teacher` knows it
-    by. One shard is in memory at a time.
+    by; ``whole`` tells that it has looked at nothing but whole pictures, as it does when it is
+    measured itself. One shard is in memory at a time.
     """
 
     def __init__(self, folder: Path, pairs: Path) -> None:
@@ -43,6 +45,7 @@ class TaughtColors:
         self.id: str = teacher['id']
         self.name: str = teacher.get('name', teacher['id'])
         self.dim, self.logit_scale = int(teacher['dim']), float(teacher['logit_scale'])
+        self.whole = views_of(manifest) == ONLY_WHOLE
         self._folder, self._shards = folder, shards_of(folder, manifest)
         self._starts = np.cumsum([0, *(shard.rows for shard in self._shards)])
         self._cached: tuple[Shard, FloatArray] | None = None

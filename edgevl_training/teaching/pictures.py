@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -17,6 +17,7 @@ from edgevl_ros.core.files import sha256_of
 from edgevl_training.dataset import read_batches, Shard
 from edgevl_training.errors import DatasetError
 from edgevl_training.teachers.teacher import FloatArray, Teacher
+from edgevl_training.teaching.views import cut, ONLY_WHOLE, ViewName
 import numpy as np
 
 # Scaling the shorter side of a strip to the input size would make the longer one endless.
@@ -29,7 +30,8 @@ class Batch:
     """
     Some consecutive rows of one shard.
 
-    ``images``, float32 (B, 3, S, S), are those of the rows ``positions``, counted in the shard;
+    ``images``, float32 (B * views, 3, S, S), are those of the rows ``positions``, counted in the
+    shard, the views of a picture in a row;
     ``unreadable`` says what is wrong with the pictures of the other rows, by position.
     """
 
@@ -50,7 +52,8 @@ class _Payload:
 
 
 def read_pictures(
-    folder: Path, shards: Iterable[Shard], teacher: Teacher, batch_size: int, threads: int
+    folder: Path, shards: Iterable[Shard], teacher: Teacher, batch_size: int, threads: int,
+    views: Sequence[ViewName] = ONLY_WHOLE,
 ) -> Iterator[Batch]:
     """
     Read and preprocess the colour pictures of shards; a batch never spans two shards.
@@ -59,6 +62,7 @@ def read_pictures(
     whatever interruption, embeds the same batches.
 
     :param threads: that decode and preprocess.
+    :param views: the parts of each picture that the teacher looks at.
     :raises DatasetError: naming the shard that is damaged or not the manifest's.
     """
     with ThreadPoolExecutor(threads, 'pictures') as pool:
@@ -69,7 +73,9 @@ def read_pictures(
                 ids = rows.column('pair_id').to_pylist()
                 formats = rows.column('color_format').to_pylist()
                 buffers = [value.as_buffer() for value in rows.column('color')]
-                loaded = list(pool.map(load_picture, buffers, formats, repeat(teacher)))
+                loaded = list(
+                    pool.map(load_picture, buffers, formats, repeat(teacher), repeat(views))
+                )
                 yield _batch(shard, start, ids, loaded)
                 start += len(ids)
 
@@ -84,9 +90,11 @@ def _check(path: Path, shard: Shard) -> None:
         )
 
 
-def load_picture(data: Any, color_format: str, teacher: Teacher) -> FloatArray | str:
+def load_picture(
+    data: Any, color_format: str, teacher: Teacher, views: Sequence[ViewName] = ONLY_WHOLE
+) -> FloatArray | str:
     """
-    Give a teacher's input, float32 (3, S, S), or in words what is wrong with a picture.
+    Give a teacher's inputs, float32 (views, 3, S, S), or in words what is wrong with a picture.
 
     :param data: any buffer of bytes.
     :param color_format: what was recorded beside them, for the words.
@@ -98,7 +106,7 @@ def load_picture(data: Any, color_format: str, teacher: Teacher) -> FloatArray |
     short, long = sorted(rgb.shape[:2])
     if long > _LONGEST_STRIP * short:
         return f'expected sides of at most 1:{_LONGEST_STRIP}, found {short}:{long} pixels'
-    return teacher.preprocess(rgb)
+    return np.stack([teacher.preprocess(part) for part in cut(rgb, views)])
 
 
 def _batch(
@@ -113,5 +121,5 @@ def _batch(
             batch.positions.append(position)
             images.append(result)
     if images:
-        batch.images = np.stack(images)
+        batch.images = np.concatenate(images)
     return batch

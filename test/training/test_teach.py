@@ -112,6 +112,31 @@ def test_every_pair_gets_the_teachers_embedding_row_for_row(pairs, taught, teach
     assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-3)
 
 
+def test_several_views_count_by_their_mean(pairs, taught, teacher, tmp_path):
+    """The embedding is the unit mean over the views, row for row, wherever batches are cut."""
+    from edgevl_training.teachers.teacher import open_teacher
+
+    out, views = tmp_path / 'out', ['whole', 'lower_right']
+    assert run(pairs, out, teacher, '--views', *views) == 0
+    opened = open_teacher(teacher, 'cpu')
+    rows = rows_of(out, 'teach', ['teacher_embedding'])
+    assert {i for i, row in enumerate(rows) if row['teacher_embedding'] is None} == set(BROKEN)
+    readable = [i for i in range(PICTURES) if i not in BROKEN]
+    wanted = sum(
+        opened.embed_images(np.stack([opened.preprocess(part(pictures()[i])) for i in readable]))
+        for part in (lambda picture: picture, lambda picture: picture[12:, 16:])
+    )
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    found = np.array([rows[i]['teacher_embedding'] for i in readable], np.float32)
+    assert np.sum(found * wanted, axis=1).min() > 0.9999
+    manifest = read_manifest(out, 'teach')
+    assert manifest['teacher']['views'] == views
+    assert manifest['speed']['images'] == 2 * (PICTURES - len(BROKEN))
+    assert read_manifest(taught, 'teach')['teacher']['views'] is None
+    with pytest.raises(OutputError, match='teacher.views'):
+        run(pairs, out, teacher, '--views', 'whole')
+
+
 def test_the_shards_have_the_columns_of_the_design(pairs, taught):
     names = [shard.name for shard in shards_of(pairs, read_manifest(pairs, 'extract'))]
     assert [shard.name for shard in shards_of(taught, read_manifest(taught, 'teach'))] == names

@@ -1,0 +1,50 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a picture that a teacher looks at, and what it says of all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from edgevl_training.augment import View, WHOLE
+from edgevl_training.teachers.teacher import FloatArray, unit_rows
+from numpy.typing import NDArray
+
+ViewName = Literal[
+    'whole', 'upper_left', 'upper_right', 'lower_left', 'lower_right', 'center'
+]
+# Small enough to bring things nearer, large enough to show a place.
+SIDE = 0.75
+_REST = 1 - SIDE
+VIEWS: dict[ViewName, View] = {
+    'whole': WHOLE,
+    'upper_left': View(0.0, 0.0, SIDE, SIDE),
+    'upper_right': View(_REST, 0.0, SIDE, SIDE),
+    'lower_left': View(0.0, _REST, SIDE, SIDE),
+    'lower_right': View(_REST, _REST, SIDE, SIDE),
+    'center': View(_REST / 2, _REST / 2, SIDE, SIDE),
+}
+ONLY_WHOLE: tuple[ViewName, ...] = ('whole',)
+
+
+def cut(picture: NDArray[Any], views: Sequence[ViewName]) -> list[NDArray[Any]]:
+    """Cut views out of a picture, (H, W, ...)."""
+    return [VIEWS[name].of(picture) for name in views]
+
+
+def together(embeddings: FloatArray, views: int) -> FloatArray:
+    """
+    Give each picture the unit mean of the embeddings of its views.
+
+    :param embeddings: unit rows, float32 (B * views, D), the views of a picture in a row.
+    :returns: float32 (B, D), unit rows; not finite where one of the views is not.
+    """
+    if views == 1:
+        return embeddings
+    return unit_rows(embeddings.reshape(-1, views, embeddings.shape[-1]).mean(1))
+
+
+def views_of(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Tell from the manifest of ``teach`` which views its teacher has looked at."""
+    return tuple(manifest['teacher'].get('views') or ONLY_WHOLE)
