@@ -3,14 +3,15 @@
 """
 The verb ``distill``: stage 1 of EdgeVL, one student that embeds both modalities as the teacher.
 
-The teacher embeds colour only, and never runs here: its embeddings lie beside the pairs. The
-student learns to give the same embedding for the colour picture and for the second picture of a
-pair (Cai et al., ECCV 2024, section 3.2).
+The teacher embeds colour only, and does not run here unless it is asked to: its embeddings lie
+beside the pairs. The student learns to give the same embedding for the colour picture and for the
+second picture of a pair (Cai et al., ECCV 2024, section 3.2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,11 @@ class _StudentOptions(Recipe):
     )
     modalities: ModalityNames = Field(
         'both', description='what to train on; one alone is an ablation of the paper'
+    )
+    teacher: str | None = Field(
+        None, description='the teacher of the data set, by its name for edgevl teach, to run on '
+        'every random crop; what it says of that is distilled; slow (default: none runs, what it '
+        'has said of the whole picture counts)',
     )
 
 
@@ -153,6 +159,7 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.pseudo_labels import choice_of
     from edgevl_training.students.student import save_student
+    from edgevl_training.teaching.crop_teacher import open_crop_teacher
     from edgevl_training.training_loop import Trainer
 
     modalities = MODALITIES[recipe.modalities]
@@ -160,6 +167,10 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     train = CuratedSplit(recipe.data, 'train', modalities)
     validation = CuratedSplit(recipe.data, 'validation', modalities)
     student = _begin(recipe, train.dim)
+    if recipe.teacher is not None:
+        training = replace(training, teacher=open_crop_teacher(
+            recipe.teacher, accelerator.device.type, recipe.data, train.manifest
+        ))
     spec = preprocess_of(
         student.color, student.image_size, train.modality, recipe.resize, recipe.near, recipe.far
     )

@@ -27,6 +27,7 @@ from edgevl_training import checkpoint
 from edgevl_training.curated_split import BOTH, CuratedSplit
 from edgevl_training.errors import TrainingError
 from edgevl_training.progress import Progress, progress
+from edgevl_training.teaching.crop_teacher import CropTeacher
 from edgevl_training.teaching.prefetch import prefetched
 from edgevl_training.training_data import Batch, batches_in_epoch, batches_of, BatchPlan
 from edgevl_training.training_log import TrainingLog
@@ -39,6 +40,7 @@ from edgevl_training.training_measures import (
     nearness,
 )
 import numpy as np
+from numpy.typing import NDArray
 import torch
 from torch import nn, Tensor
 
@@ -59,7 +61,8 @@ class Training:
     ``batch_size`` counts the pairs of an optimizer step, over all processes and ``accumulate``
     batches; ``threads`` decode pictures, in each process. ``image_size`` is the side of the input
     while training, None for the one that is deployed: crops show things larger, so a smaller
-    input shows them as they will be (Touvron et al., NeurIPS 2019).
+    input shows them as they will be (Touvron et al., NeurIPS 2019). ``teacher`` is asked about
+    every crop; None where what it said of the whole picture counts.
     """
 
     epochs: int
@@ -73,6 +76,7 @@ class Training:
     threads: int = 1
     modalities: tuple[Modality, ...] = BOTH
     image_size: int | None = None
+    teacher: CropTeacher | None = None
 
 
 class Trainer:
@@ -200,11 +204,16 @@ class Trainer:
         of_colour = len(batch.rgb) if colour else 0
         teacher, labels, has_depth = (
             torch.from_numpy(values).to(self._accelerator.device)
-            for values in (batch.teacher, batch.labels, batch.has_depth)
+            for values in (self._targets(batch), batch.labels, batch.has_depth)
         )
         return Features(
             rows[:of_colour], rows[of_colour:], teacher, labels, has_depth, batch.depth_weight
         )
+
+    def _targets(self, batch: Batch) -> NDArray[np.float32]:
+        """Give what the teacher says of the crops, or of the whole pictures."""
+        asked = self._training.teacher
+        return batch.teacher if batch.crops is None or asked is None else asked.embed(batch.crops)
 
     @torch.inference_mode()
     def validate(self, split: CuratedSplit) -> dict[str, float]:
@@ -240,7 +249,7 @@ class Trainer:
         return BatchPlan(
             how.batch_size // how.accumulate, how.seed, how.smallest_area if training else None,
             how.modalities, self._accelerator.process_index, self._accelerator.num_processes,
-            how.threads, how.accumulate,
+            how.threads, how.accumulate, how.teacher if training else None,
         )
 
     def _seed(self, epoch: int) -> None:

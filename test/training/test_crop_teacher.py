@@ -1,0 +1,106 @@
+# Copyright 2026 The edgevl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stage 1 with a teacher that is asked about every crop."""
+from __future__ import annotations
+
+import json
+import shutil
+
+from edgevl_ros.core.preprocess import ColorSpec
+import numpy as np
+import pytest
+
+pytest.importorskip('accelerate', reason='accelerate is not installed')
+pytest.importorskip('torch', reason='torch is not installed')
+pytest.importorskip('timm', reason='timm is not installed')
+pytest.importorskip('open_clip', reason='open_clip is not installed')
+
+from edgevl_training.curated_split import CuratedSplit  # noqa: E402, I100
+from edgevl_training.dataset import SecondModality  # noqa: E402
+from edgevl_training.distill import preprocess_of, run  # noqa: E402
+from edgevl_training.errors import RecipeError  # noqa: E402
+from edgevl_training.output import read_manifest  # noqa: E402
+from edgevl_training.teachers.teacher import open_teacher, unit_rows  # noqa: E402
+from edgevl_training.teaching.crop_teacher import open_crop_teacher  # noqa: E402
+from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
+from support.curated_folder import make_curated  # noqa: E402
+from support.distilling import arguments, metrics_of  # noqa: E402
+from support.untrained_clip import MODEL, write_checkpoint  # noqa: E402
+
+TRAIN, VALIDATION = 8, 2
+SPEC = preprocess_of(
+    ColorSpec((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), 32, SecondModality('depth', 0.001, (0,)), 'squash')
+
+
+@pytest.fixture(name='name', scope='module')
+def fixture_name(tmp_path_factory):
+    """Write a small CLIP of random weights; give its name."""
+    return f'open_clip:{MODEL}@{write_checkpoint(tmp_path_factory.mktemp("weights"))}'
+
+
+@pytest.fixture(name='data', scope='module')
+def fixture_data(tmp_path_factory, name):
+    """Curate noise; what the data set has stored is the opposite of what the teacher says."""
+    teacher = open_teacher(name, 'cpu')
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (40, 48, 3), np.uint8) for _ in range(TRAIN + VALIDATION)]
+    said = teacher.embed_images(np.stack([teacher.preprocess(picture) for picture in pictures]))
+    depths = [np.full((40, 48), 1000 + 500 * n, np.uint16) for n in range(len(pictures))]
+    folder = make_curated(
+        tmp_path_factory.mktemp('data') / 'curated', pictures, -said, depths=depths,
+        splits=['train'] * TRAIN + ['validation'] * VALIDATION)
+    return curated_with(folder, teacher=teacher.id)
+
+
+def curated_with(folder, teacher=None, **recipe):
+    """Let a manifest name another teacher, or other options."""
+    path = folder / 'manifest.json'
+    manifest = json.loads(path.read_text())
+    manifest['recipe'].update(recipe)
+    manifest['teacher']['id'] = teacher or manifest['teacher']['id']
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
+def test_the_teacher_sees_the_crops_of_the_student(data, name):
+    asked = open_crop_teacher(name, 'cpu', data, read_manifest(data, 'curate'))
+    asked.preprocess, asked.input_shape = SPEC.rgb_input, (3, 32, 32)
+    plan = BatchPlan(4, smallest_area=0.3, teacher=asked)
+    batches = list(batches_of(CuratedSplit(data, 'train'), SPEC, plan))
+    assert len(batches) == TRAIN / 4
+    for batch in batches:
+        assert batch.rgb.any()
+        np.testing.assert_array_equal(batch.crops, batch.rgb)
+
+
+def test_what_it_says_of_crops_is_what_the_teacher_says(data, name):
+    asked = open_crop_teacher(name, 'cpu', data, read_manifest(data, 'curate'))
+    teacher = open_teacher(name, 'cpu')
+    crop = np.random.default_rng(1).integers(0, 256, (30, 20, 3), np.uint8)
+    inputs = asked.preprocess(crop)[np.newaxis]
+    assert inputs.shape[1:] == asked.input_shape
+    np.testing.assert_allclose(
+        asked.embed(inputs), unit_rows(teacher.embed_images(inputs)), atol=1e-6)
+
+
+@pytest.mark.parametrize('modalities', ['both', 'depth'])
+def test_the_student_learns_what_is_said_of_crops(data, name, tmp_path, modalities):
+    """The stored embeddings are the opposite: who learns from the crops goes away from them."""
+    options = ['--epochs', '4', '--modalities', modalities, '--choose', 'last']
+    last = {}
+    for how, more in (('stored', []), ('asked', ['--teacher', name])):
+        assert run(arguments(data, tmp_path / how, *options, *more)) == 0
+        last[how] = metrics_of(tmp_path / how)[-1]['cosine_depth']
+    assert last['stored'] > 0.3 and last['asked'] < -0.3
+    assert read_manifest(tmp_path / 'asked', 'distill')['recipe']['teacher'] == name
+
+
+def test_another_teacher_is_refused(data, tmp_path):
+    with pytest.raises(RecipeError, match='expected open_clip/.*found conse/'):
+        run(arguments(data, tmp_path / 'out', '--teacher', 'conse'))
+
+
+def test_targets_that_are_more_than_a_pictures_are_refused(data, name, tmp_path):
+    centred = curated_with(shutil.copytree(data, tmp_path / 'curated'), center=0.5)
+    with pytest.raises(RecipeError, match='curated with center; .*center 0'):
+        run(arguments(centred, tmp_path / 'out', '--teacher', name))
