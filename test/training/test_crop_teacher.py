@@ -28,8 +28,8 @@ from support.distilling import arguments, metrics_of  # noqa: E402
 from support.untrained_clip import MODEL, write_checkpoint  # noqa: E402
 
 TRAIN, VALIDATION = 8, 2
-SPEC = preprocess_of(
-    ColorSpec((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), 32, SecondModality('depth', 0.001, (0,)), 'squash')
+DEPTH = SecondModality('depth', 0.001, (0,))
+SPEC = preprocess_of(ColorSpec((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), 32, DEPTH, 'squash')
 
 
 @pytest.fixture(name='name', scope='module')
