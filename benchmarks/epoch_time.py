@@ -31,7 +31,8 @@ from edgevl_training.output import tool_versions, write_json
 from edgevl_training.processes import joined_processes
 from edgevl_training.students.student import open_student
 from edgevl_training.training_data import batches_of, BatchPlan
-from edgevl_training.training_loop import Trainer, Training
+from edgevl_training.training_loop import Trainer
+from edgevl_training.training_plan import Training
 import torch
 
 # The depth pictures of the test data: 8 bits, about 25.5 counts a metre, 0 where there is none.

@@ -21,7 +21,7 @@ from edgevl_training.progress import progress
 from edgevl_training.pseudo_labels import read_superset
 from edgevl_training.teachers.teacher import unit_rows
 from edgevl_training.training_data import batches_of, BatchPlan
-from edgevl_training.training_loop import Training
+from edgevl_training.training_plan import Training
 import numpy as np
 from numpy.typing import NDArray
 import torch

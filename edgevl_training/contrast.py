@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from edgevl_training.contrast_training import Objective
     from edgevl_training.curated_split import CuratedSplit
     from edgevl_training.students.student import Student
-    from edgevl_training.training_loop import Training
+    from edgevl_training.training_plan import Training
     from torch import Tensor
 
 _CALIBRATION_BATCH = 16

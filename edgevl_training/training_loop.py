@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 import math
 from pathlib import Path
 import time
@@ -24,10 +23,9 @@ from accelerate.utils import broadcast
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import PreprocessSpec
 from edgevl_training import checkpoint
-from edgevl_training.curated_split import BOTH, CuratedSplit
+from edgevl_training.curated_split import CuratedSplit
 from edgevl_training.errors import TrainingError
 from edgevl_training.progress import Progress, progress
-from edgevl_training.teaching.crop_teacher import CropTeacher
 from edgevl_training.teaching.prefetch import prefetched
 from edgevl_training.training_data import Batch, batches_in_epoch, batches_of, BatchPlan
 from edgevl_training.training_log import TrainingLog
@@ -39,6 +37,7 @@ from edgevl_training.training_measures import (
     named_means,
     nearness,
 )
+from edgevl_training.training_plan import Training, training_spec
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -51,32 +50,6 @@ _MOST_NAMED = 16
 
 # Features of a batch -> the terms of the loss by name; their weighted sum is minimised.
 Objective = Callable[[Features], dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Training:
-    """
-    How long and how to train; the learning rate falls along a cosine (Loshchilov & Hutter, 2017).
-
-    ``batch_size`` counts the pairs of an optimizer step, over all processes and ``accumulate``
-    batches; ``threads`` decode pictures, in each process. ``image_size`` is the side of the input
-    while training, None for the one that is deployed: crops show things larger, so a smaller
-    input shows them as they will be (Touvron et al., NeurIPS 2019). ``teacher`` is asked about
-    every crop; None where what it said of the whole picture counts.
-    """
-
-    epochs: int
-    learning_rate: float
-    final_learning_rate: float
-    weight_decay: float
-    batch_size: int
-    smallest_area: float
-    accumulate: int = 1
-    seed: int = 0
-    threads: int = 1
-    modalities: tuple[Modality, ...] = BOTH
-    image_size: int | None = None
-    teacher: CropTeacher | None = None
 
 
 class Trainer:
@@ -99,7 +72,7 @@ class Trainer:
         self.epochs: list[dict[str, Any]] = []
         self._accelerator, self._objective, self._weights = accelerator, objective, weights
         self._spec, self._training, self._folder = spec, training, folder
-        self._training_spec = _training_spec(student, spec, training.image_size)
+        self._training_spec = training_spec(student, spec, training.image_size)
         self._choice = choice
         optimizer = torch.optim.AdamW(
             student.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
@@ -299,24 +272,6 @@ class Trainer:
             return
         with progress(title, batches, 'batches') as bar:
             yield bar
-
-
-@torch.inference_mode()
-def _training_spec(student: nn.Module, spec: PreprocessSpec, side: int | None) -> PreprocessSpec:
-    """Give the preprocessing of training pictures: that of the robot, perhaps of another size."""
-    if side is None or side == spec.input_size:
-        return spec
-    training = student.training
-    try:
-        student.eval()(next(student.parameters()).new_zeros(1, 3, side, side))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise TrainingError(
-            f'--train-size {side}: expected a student that takes images of any size, found one '
-            f'that does not: {error}; leave the option away'
-        ) from error
-    student.train(training)
-    size = max(1, round(spec.resize.size * side / spec.input_size))
-    return replace(spec, input_size=side, resize=replace(spec.resize, size=size))
 
 
 def _note(epoch: int, means: dict[str, float]) -> str:

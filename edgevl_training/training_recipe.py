@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from edgevl_training.training_loop import Training
+    from edgevl_training.training_plan import Training
 
 ModalityNames = Literal['both', 'rgb', 'depth']
 MODALITIES = {
@@ -98,7 +98,7 @@ def training_of(
 
     :raises RecipeError: when the processes do not get the same number of pairs each.
     """
-    from edgevl_training.training_loop import Training
+    from edgevl_training.training_plan import Training
 
     _check_batch_size(recipe, accelerator.num_processes)
     final = recipe.final_learning_rate

@@ -20,7 +20,7 @@ from edgevl_training.distill import run as distil  # noqa: E402
 from edgevl_training.errors import DatasetError  # noqa: E402
 from edgevl_training.students.student import load_student  # noqa: E402
 from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
-from edgevl_training.training_loop import Training  # noqa: E402
+from edgevl_training.training_plan import Training  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from support.contrasting import (  # noqa: E402
     arguments,

@@ -25,7 +25,7 @@ from edgevl_training.fake_quant import activation_scales, load_quantized  # noqa
 from edgevl_training.losses import distillation, semi_hard_triplets  # noqa: E402
 from edgevl_training.output import read_manifest  # noqa: E402
 from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
-from edgevl_training.training_loop import Features  # noqa: E402
+from edgevl_training.training_measures import Features  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from support.contrasting import (  # noqa: E402
     arguments,

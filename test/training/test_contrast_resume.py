@@ -54,7 +54,7 @@ import torch
 from torch import distributed
 from edgevl_ros.core.frame import Modality
 from edgevl_training.contrast_training import Objective
-from edgevl_training.training_loop import Features
+from edgevl_training.training_measures import Features
 
 torch.manual_seed(0)
 rows = torch.nn.functional.normalize(torch.randn(24, 6), dim=1)
