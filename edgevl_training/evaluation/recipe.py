@@ -39,7 +39,7 @@ class EvaluateRecipe(Recipe):
     )
     taught: Path | None = Field(
         None, description='output folder of edgevl teach for these pairs: the teacher is not run '
-        'on colour again',
+        'on colour again, unless it has looked at more than whole pictures there',
     )
     teacher: tuple[str, ...] = Field(
         (), description='teachers to measure too, each a name as for edgevl teach, or NAME=name; '

@@ -19,6 +19,9 @@ from edgevl_training.evaluation.words import phrase_of, read_vocabulary
 from edgevl_training.output import MANIFEST
 from edgevl_training.teachers.teacher import choose_teacher, Teacher, TeacherChoice
 
+# Names for a teacher that only teach has run, if no other result has them.
+_TAUGHT = ('taught', 'taught_teacher', 'taught_embeddings')
+
 
 class RunTeacher:
     """A teacher to be measured, loaded once and only when it is needed."""
@@ -60,7 +63,9 @@ class Task:
         """Give the id of every measured teacher by the name of its result."""
         ids = {name: one.choice.id for name, one in self.teachers.items()}
         if self.taught is not None and self.taught.id not in ids.values():
-            name = next(n for n in (TEACHER, 'taught', 'taught_teacher') if n not in self._names)
+            # One that has looked at parts of pictures is not the teacher as published.
+            usual = (TEACHER,) if self.taught.whole else ()
+            name = next(n for n in (*usual, *_TAUGHT) if n not in self._names)
             ids = {name: self.taught.id, **ids}
         return ids
 

@@ -78,6 +78,19 @@ def test_without_labels_agreement_is_measured_and_called_so(
     assert not re.search('accuracy|mistakes of int8|label of the data set', html)
 
 
+def test_what_a_teacher_said_of_more_than_whole_pictures_is_not_called_the_teacher(
+    tmp_path, unlabelled, tiny_bundle
+):
+    taught = taught_by(
+        tmp_path / 'taught', unlabelled, Bundle.open(tiny_bundle), views=['whole', 'center'])
+    out = tmp_path / 'out'
+    assert evaluate.run([
+        '--pairs', str(unlabelled), '--taught', str(taught), '--out', str(out),
+        '--models', f'int8={tiny_bundle}',
+    ]) == 0
+    assert set(metrics_of(out)['results']) == {'taught', 'int8'}
+
+
 def test_embeddings_of_other_pairs_are_refused(tmp_path, unlabelled, tiny_bundle):
     other = make_colours(tmp_path / 'other')
     taught = taught_by(tmp_path / 'taught', other, Bundle.open(tiny_bundle))
