@@ -111,8 +111,9 @@ def test_a_second_picture_becomes_a_grey_photograph():
     assert (found == found[..., :1]).all()
 
 
-def test_a_teacher_is_run_on_both_modalities_and_gives_the_words(tmp_path):
-    """Held against OpenCLIP itself, called by hand."""
+@pytest.mark.parametrize('has_taught', [False, True])
+def test_a_teacher_is_run_on_both_modalities_and_gives_the_words(tmp_path, has_taught):
+    """Held against OpenCLIP itself, called by hand; also where teach has shown it more views."""
     for package in ('torch', 'open_clip'):
         pytest.importorskip(package, reason=f'{package} is not installed: training extra')
     from edgevl_training.frames import color_of
@@ -124,10 +125,14 @@ def test_a_teacher_is_run_on_both_modalities_and_gives_the_words(tmp_path):
     facts = {'id': teacher.id, 'name': name, 'dim': teacher.dim, 'logit_scale': 1.0}
     pairs = make_colours(tmp_path / 'pairs')
     student = make_exported(tmp_path / 'exported', dim=teacher.dim, teacher=facts)
-    out = tmp_path / 'out'
+    out, more = tmp_path / 'out', []
+    if has_taught:
+        nonsense = [np.eye(teacher.dim)[index] for index in range(evaluating.PAIRS)]
+        views = {**facts, 'views': ['whole', 'center']}
+        more = ['--taught', str(make_taught(tmp_path / 'taught', pairs, nonsense, views, name))]
     assert evaluate.run([
         '--pairs', str(pairs), '--out', str(out), '--models', f'int8={student}',
-        '--teacher', f'clip={name}', '--device', 'cpu',
+        '--teacher', f'clip={name}', '--device', 'cpu', *more,
     ]) == 0
     results = metrics_of(out)['results']
     assert set(results) == {'clip', 'int8'}
