@@ -106,7 +106,9 @@ def _teacher_of(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
             f'{folder / MANIFEST}: expected id, dim and logit_scale of the teacher, '
             f'found {teacher!r}'
         )
-    return {name: teacher[name] for name in ('id', 'dim', 'logit_scale')}
+    known = {name: teacher[name] for name in ('id', 'dim', 'logit_scale')}
+    # Whole pictures need no word, as in folders of old.
+    return {**known, 'views': teacher['views']} if teacher.get('views') else known
 
 
 def _curate(

@@ -84,8 +84,9 @@ class _StudentOptions(Recipe):
     )
     teacher: str | None = Field(
         None, description='the teacher of the data set, by its name for edgevl teach, to run on '
-        'every random crop; what it says of that is distilled; slow (default: none runs, what it '
-        'has said of the whole picture counts)',
+        'every random crop; what it says of that is distilled; slow. Wants pairs that were taught '
+        'from whole pictures and curated with --agree-seconds 0 and --center 0 (default: none '
+        'runs, what it has said of the whole picture counts)',
     )
 
 
@@ -127,9 +128,10 @@ def purpose_of(recipe: DistillRecipe) -> dict[str, Any]:
     """Give all that decides the result, as the manifest will hold it."""
     return {
         # The folders may be moved; what they hold is in their manifests.
-        'recipe': recipe.model_dump(mode='json', exclude={*NOT_PURPOSE, 'weights'}),
+        'recipe': recipe.model_dump(mode='json', exclude={*NOT_PURPOSE, 'weights', 'teacher'}),
         'data': {'manifest_sha256': _identity(recipe.data)},
         'weights': _weights_identity(recipe.weights),
+        'crop_teacher': None if recipe.teacher is None else _teacher_identity(recipe.teacher),
     }
 
 
@@ -167,8 +169,8 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     train = CuratedSplit(recipe.data, 'train', modalities)
     validation = CuratedSplit(recipe.data, 'validation', modalities)
     student = _begin(recipe, train.dim)
-    if recipe.teacher is not None:
-        training = replace(training, teacher=open_crop_teacher(
+    if recipe.teacher is not None and recipe.epochs:
+        training = replace(training, crop_teacher=open_crop_teacher(
             recipe.teacher, accelerator.device.type, recipe.data, train.manifest
         ))
     spec = preprocess_of(
@@ -229,6 +231,12 @@ def _begin(recipe: DistillRecipe, dim: int) -> Student:
 def _identity(data: Path) -> str:
     read_manifest(data, 'curate')
     return sha256_of(data / MANIFEST)
+
+
+def _teacher_identity(name: str) -> str:
+    from edgevl_training.teachers.teacher import choose_teacher
+
+    return choose_teacher(name, 'cpu', 'auto').id
 
 
 def _weights_file(weights: str) -> Path | None:

@@ -34,17 +34,16 @@ from edgevl_training.teachers.teacher import (
     FAMILIES,
     TeacherChoice,
 )
-from edgevl_training.teaching.embedder import Embedder
+from edgevl_training.teaching.embedder import BATCH_SIZES, Embedder
 from edgevl_training.teaching.pictures import Batch, read_pictures
 from edgevl_training.teaching.prefetch import prefetched
 from edgevl_training.teaching.ranks import joined_ranks, Ranks
 from edgevl_training.teaching.taught import find_taught, ShardInMaking, TaughtShard
-from edgevl_training.teaching.views import ONLY_WHOLE, together, ViewName
-from pydantic import Field
+from edgevl_training.teaching.views import mean_of_views, ONLY_WHOLE, ViewName, views_of
+from pydantic import Field, field_validator
 
 # Batches that are ready before the teacher asks for them.
 _AHEAD = 3
-_BATCH_SIZES = {'cpu': 16, 'cuda': 256}
 _MOST_THREADS = 8
 _MOST_REASONS = 10
 
@@ -71,13 +70,21 @@ class TeachRecipe(Recipe):
     )
     batch_size: int | None = Field(
         None, ge=1, le=65536,
-        description='pictures at once (default: 16 on a CPU, 256 on a GPU, halved until they fit)',
+        description='pictures, or views of some, at once (default: 16 on a CPU, 256 on a GPU, '
+        'halved until they fit)',
     )
     threads: int | None = Field(
         None, ge=1, le=256,
         description='threads that decode pictures (default: 1 beside a teacher on the CPU, '
         'else one for each core, 8 at most)',
     )
+
+    @field_validator('views')
+    @classmethod
+    def _are_distinct(cls, views: tuple[ViewName, ...]) -> tuple[ViewName, ...]:
+        if len(set(views)) < len(views):
+            raise ValueError(f'expected each view once, found {" ".join(views)}')
+        return views
 
 
 @dataclass
@@ -155,7 +162,7 @@ def _work(
         else:
             missing.append(shard)
     kept_shards = len(taught)
-    embedder = Embedder(teacher, recipe.batch_size or _BATCH_SIZES[choice.device])
+    embedder = Embedder(teacher, recipe.batch_size or BATCH_SIZES[choice.device])
     threads = recipe.threads or _default_threads(choice.device, ranks)
     total = sum(shard.rows for shard in missing)
     started_s = time.perf_counter()
@@ -184,7 +191,8 @@ def _embed(
     """Embed batches in order; give each shard once it is written."""
     making = ShardInMaking(dim)
     for batch in batches:
-        making.add(batch, together(embedder.embed(batch.images), len(recipe.views)))
+        rows = embedder.embed(batch.images)
+        making.add(batch, mean_of_views(rows, len(recipe.views)))
         if bar is not None:
             bar.advance(len(batch.pair_ids), batch.shard.name)
         if batch.last:
@@ -235,6 +243,11 @@ def _write_skipped(path: Path, skipped: list[tuple[str, str]]) -> None:
     write_text(path, text.getvalue())
 
 
+def _seen(manifest: dict[str, Any]) -> str:
+    images, views = manifest['speed']['images'], len(views_of(manifest))
+    return f'{images}' if views == 1 else f'{views} views each, {images} in all,'
+
+
 def _summarise(out: Path) -> int:
     """Print what came out; give the exit status."""
     manifest = read_manifest(out, 'teach')
@@ -245,7 +258,7 @@ def _summarise(out: Path) -> int:
     )
     if speed['images']:
         print(
-            f'{speed["images"]} in {timedelta(seconds=round(speed["seconds"]))}: '
+            f'{_seen(manifest)} in {timedelta(seconds=round(speed["seconds"]))}: '
             f'{speed["images_per_second"]:.1f} images/s, the teacher busy '
             f'{100 * speed["busy_share"]:.0f} % of the time'
         )

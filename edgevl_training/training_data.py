@@ -42,8 +42,8 @@ class Batch:
     ``pair_ids`` name them. A modality that was not asked for is zero.
 
     ``depth_weight`` times the mean over this rank's second pictures, averaged over the ranks, is
-    the mean over those of all ranks; it is 1 where every pair has one. ``crops`` are inputs of a
-    teacher that sees what the student sees, float32 (B, 3, T, T), where there is one.
+    the mean over those of all ranks; it is 1 where every pair has one. ``teacher_inputs``,
+    float32 (B, 3, T, T), show the crops to a teacher that is asked about them, if there is one.
     """
 
     rgb: FloatArray
@@ -54,7 +54,7 @@ class Batch:
     rows: NDArray[np.int64]
     pair_ids: tuple[str, ...]
     depth_weight: float = 1.0
-    crops: FloatArray | None = None
+    teacher_inputs: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class BatchPlan:
 
     An optimizer step takes ``accumulate`` batches. ``smallest_area`` is the share of a picture
     that a random crop keeps at least; None leaves the pictures whole, as for validation and
-    calibration. ``threads`` decode pictures. ``teacher`` prepares the crops for itself too.
+    calibration. ``threads`` decode pictures. ``crop_teacher`` is shown the crops too.
     """
 
     size: int
@@ -75,7 +75,7 @@ class BatchPlan:
     world: int = 1
     threads: int = 1
     accumulate: int = 1
-    teacher: CropTeacher | None = None
+    crop_teacher: CropTeacher | None = None
 
 
 def batches_in_epoch(split: CuratedSplit, plan: BatchPlan) -> int:
@@ -140,8 +140,8 @@ def _begin(
         rows=mine,
         pair_ids=tuple(pair.pair_id for pair in pairs),
         depth_weight=float(plan.world * has_depth.sum() / max(1, in_all)),
-        crops=None if plan.teacher is None else np.zeros(
-            (len(mine), *plan.teacher.input_shape), np.float32),
+        teacher_inputs=None if plan.crop_teacher is None else np.zeros(
+            (len(mine), *plan.crop_teacher.input_shape), np.float32),
     )
     views = [_view(plan, epoch, number) for number in mine.tolist()]
     return batch, [
@@ -156,12 +156,12 @@ def _fill(
 ) -> None:
     """Decode, crop and preprocess the pictures of a pair."""
     try:
-        if Modality.RGB in plan.modalities or plan.teacher is not None:
+        if Modality.RGB in plan.modalities or plan.crop_teacher is not None:
             color = view.of(color_of(pair.color))
             if Modality.RGB in plan.modalities:
                 batch.rgb[position] = spec.rgb_input(color)
-            if batch.crops is not None and plan.teacher is not None:
-                batch.crops[position] = plan.teacher.preprocess(color)
+            if batch.teacher_inputs is not None and plan.crop_teacher is not None:
+                batch.teacher_inputs[position] = plan.crop_teacher.preprocess(color)
         if batch.has_depth[position]:
             second = view.of(second_of(pair.second, split.modality))
             batch.depth[position] = spec.depth_input(second)

@@ -167,6 +167,8 @@ class Trainer:
 
     def _features(self, model: nn.Module, batch: Batch) -> Features:
         """Embed both modalities in one pass: batch norm sees the mixture that a robot will see."""
+        # Before the student's activations fill the memory.
+        targets = self._targets(batch)
         colour = Modality.RGB in self._training.modalities
         parts = [batch.rgb] if colour else []
         parts.append(batch.depth if batch.has_depth.all() else batch.depth[batch.has_depth])
@@ -177,7 +179,7 @@ class Trainer:
         of_colour = len(batch.rgb) if colour else 0
         teacher, labels, has_depth = (
             torch.from_numpy(values).to(self._accelerator.device)
-            for values in (self._targets(batch), batch.labels, batch.has_depth)
+            for values in (targets, batch.labels, batch.has_depth)
         )
         return Features(
             rows[:of_colour], rows[of_colour:], teacher, labels, has_depth, batch.depth_weight
@@ -185,8 +187,8 @@ class Trainer:
 
     def _targets(self, batch: Batch) -> NDArray[np.float32]:
         """Give what the teacher says of the crops, or of the whole pictures."""
-        asked = self._training.teacher
-        return batch.teacher if batch.crops is None or asked is None else asked.embed(batch.crops)
+        asked, inputs = self._training.crop_teacher, batch.teacher_inputs
+        return batch.teacher if asked is None or inputs is None else asked.embed(inputs)
 
     @torch.inference_mode()
     def validate(self, split: CuratedSplit) -> dict[str, float]:
@@ -222,7 +224,7 @@ class Trainer:
         return BatchPlan(
             how.batch_size // how.accumulate, how.seed, how.smallest_area if training else None,
             how.modalities, self._accelerator.process_index, self._accelerator.num_processes,
-            how.threads, how.accumulate, how.teacher if training else None,
+            how.threads, how.accumulate, how.crop_teacher if training else None,
         )
 
     def _seed(self, epoch: int) -> None:

@@ -23,8 +23,8 @@ class Training:
     ``batch_size`` counts the pairs of an optimizer step, over all processes and ``accumulate``
     batches; ``threads`` decode pictures, in each process. ``image_size`` is the side of the input
     while training, None for the one that is deployed: crops show things larger, so a smaller
-    input shows them as they will be (Touvron et al., NeurIPS 2019). ``teacher`` is asked about
-    every crop; None where what it said of the whole picture counts.
+    input shows them as they will be (Touvron et al., NeurIPS 2019). ``crop_teacher`` is asked
+    about every crop; None where what it said of the whole picture counts.
     """
 
     epochs: int
@@ -38,7 +38,7 @@ class Training:
     threads: int = 1
     modalities: tuple[Modality, ...] = BOTH
     image_size: int | None = None
-    teacher: CropTeacher | None = None
+    crop_teacher: CropTeacher | None = None
 
 
 @torch.inference_mode()

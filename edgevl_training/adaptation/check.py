@@ -18,6 +18,9 @@ from edgevl_training.output import MANIFEST
 from edgevl_training.packing.words import read_labels
 from edgevl_training.recipe import parse
 
+# These run one.
+_TEACHING = ('teach', 'distill')
+
 
 def check(
     recipe: AdaptRecipe, sections: Sections, steps: Sequence[Step], file: Path, config: Path
@@ -40,6 +43,7 @@ def check(
         except EdgeVLError as error:
             problems.append(_with_origins(str(error), recipe, file, config))
     problems += _problems_of_devices(sections, steps)
+    problems += _problems_of_crops(sections, steps)
     if recipe.vocabulary:
         read_labels(recipe.vocabulary)
     if problems:
@@ -77,10 +81,26 @@ def _check_step(step: Step, file: Path) -> None:
     parsed: Any = parse(recipe_class(step.verb), step.verb, step.words(file), list(VERBS))
     if step.verb == 'curate':
         read_superset(parsed.superset)
-    if step.verb == 'teach' and step.state != 'done':
+    if step.state != 'done' and getattr(parsed, 'teacher', None) and step.verb in _TEACHING:
         from edgevl_training.teachers.teacher import choose_teacher
 
-        choose_teacher(parsed.teacher, parsed.device, parsed.precision)
+        # In training, the precision is the student's.
+        choose_teacher(
+            parsed.teacher, parsed.device, parsed.precision if step.verb == 'teach' else 'auto'
+        )
+
+
+def _problems_of_crops(sections: Sections, steps: Sequence[Step]) -> list[str]:
+    """Say why stage 1 could not ask its teacher about crops."""
+    done = {step.verb for step in steps if step.state == 'done'}
+    if not sections['distill'].get('teacher') or 'distill' in done:
+        return []
+    from edgevl_training.teaching.crop_teacher import needed_for_crops
+
+    return [
+        f'distill.teacher: expected targets of one whole picture each, found others; {option}'
+        for option in needed_for_crops(sections['curate'], sections['teach'])
+    ]
 
 
 def _problems_of_devices(sections: Sections, steps: Sequence[Step]) -> list[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -62,12 +63,20 @@ class Task:
     def teacher_ids(self) -> dict[str, str]:
         """Give the id of every measured teacher by the name of its result."""
         ids = {name: one.choice.id for name, one in self.teachers.items()}
-        if self.taught is not None and self.taught.id not in ids.values():
+        if self.taught is not None and self._is_apart(self.taught, ids):
             # One that has looked at parts of pictures is not the teacher as published.
             usual = (TEACHER,) if self.taught.whole else ()
             name = next(n for n in (*usual, *_TAUGHT) if n not in self._names)
             ids = {name: self.taught.id, **ids}
         return ids
+
+    def _is_apart(self, taught: TaughtColors, ids: Mapping[str, str]) -> bool:
+        """
+        Tell whether what ``teach`` has left is a result of its own.
+
+        Where nobody knows what is right, all are held against it, whoever else is measured.
+        """
+        return taught.id not in ids.values() or not (taught.whole or self.phrase)
 
     @property
     def templates(self) -> tuple[str, ...] | None:

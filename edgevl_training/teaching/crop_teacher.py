@@ -4,21 +4,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgevl_training.errors import RecipeError
+from edgevl_training.errors import RecipeError, TeacherError
 from edgevl_training.teachers.teacher import choose_teacher, FloatArray, Teacher
-from edgevl_training.teaching.embedder import Embedder
+from edgevl_training.teaching.embedder import BATCH_SIZES, Embedder
+from edgevl_training.teaching.views import ONLY_WHOLE
 import numpy as np
 from numpy.typing import NDArray
 
-# Pictures at once; a GPU takes all of a batch.
-_BATCH_SIZES = {'cpu': 16, 'cuda': 256}
-
 
 class CropTeacher:
-    """Gives the embedding of a crop where ``teach`` has stored that of the whole picture."""
+    """
+    Gives the embedding of a crop where ``teach`` has stored that of the whole picture.
+
+    ``input_shape`` is that of one of its inputs.
+    """
 
     def __init__(self, teacher: Teacher, batch_size: int) -> None:
         """
@@ -34,8 +37,18 @@ class CropTeacher:
         return self._teacher.preprocess(crop)
 
     def embed(self, inputs: FloatArray) -> FloatArray:
-        """Embed inputs, float32 (B, 3, S, S), as unit rows, float32 (B, D)."""
-        return self._embedder.embed(inputs)
+        """
+        Embed inputs, float32 (B, 3, S, S), as unit rows, float32 (B, D).
+
+        :raises TeacherError: when a row is not finite, as half precision may give.
+        """
+        rows = self._embedder.embed(inputs)
+        if not np.isfinite(rows).all():
+            raise TeacherError(
+                f'{self._teacher.id}: expected finite embeddings of random crops, found others; '
+                'leave distill --teacher away, so that what teach has stored counts'
+            )
+        return rows
 
 
 def open_crop_teacher(
@@ -48,20 +61,35 @@ def open_crop_teacher(
     :param device: cpu or cuda.
     :param manifest: of the data set in ``data``.
     :raises RecipeError: when it is another teacher, or when the targets of the data set are not
-        what a teacher says of a picture by itself.
+        what a teacher says of a whole picture by itself.
     """
-    how = manifest['recipe']
-    changed = [option for option in ('agree_seconds', 'center') if how.get(option)]
-    if changed:
+    known = manifest['teacher']
+    if remedies := needed_for_crops(manifest['recipe'], known):
         raise RecipeError(
-            f'--teacher: expected a data set whose targets are what its teacher says of a '
-            f'picture, found {data}, curated with {", ".join(changed)}; leave --teacher away, or '
-            f'curate anew with {" and ".join(f"{option} 0" for option in changed)}'
+            '--teacher: expected pairs whose targets are what their teacher says of one whole '
+            f'picture, found others in {data}; leave --teacher away, or make the pairs anew with '
+            f'{", ".join(remedies)}'
         )
     choice = choose_teacher(name, device, 'auto')
-    known = manifest['teacher']['id']
-    if choice.id != known:
+    if choice.id != known['id']:
         raise RecipeError(
-            f'--teacher: expected {known}, which embedded the pairs of {data}, found {choice.id}'
+            f'--teacher: expected {known["id"]}, which embedded the pairs of {data}, found '
+            f'{choice.id}'
         )
-    return CropTeacher(choice.load(), _BATCH_SIZES[choice.device])
+    return CropTeacher(choice.load(), BATCH_SIZES[choice.device])
+
+
+def needed_for_crops(curate: Mapping[str, Any], teach: Mapping[str, Any]) -> list[str]:
+    """
+    Name the options that targets need in order to mean the same as embeddings of crops do.
+
+    :param curate: options of ``edgevl curate``; ``teach`` those of ``edgevl teach``.
+    :returns: nothing where all are as needed.
+    """
+    remedies = [
+        f'edgevl curate --{option.replace("_", "-")} 0' for option in ('agree_seconds', 'center')
+        if float(curate.get(option) or 0)
+    ]
+    if tuple(teach.get('views') or ONLY_WHOLE) != ONLY_WHOLE:
+        remedies.append('edgevl teach --views whole')
+    return remedies

@@ -10,6 +10,9 @@ from edgevl_training.errors import TeacherError
 from edgevl_training.teachers.teacher import FloatArray, Teacher
 import numpy as np
 
+# Images that go in at once unless somebody says otherwise, by device.
+BATCH_SIZES = {'cpu': 16, 'cuda': 256}
+
 
 class Embedder:
     """

@@ -17,7 +17,7 @@ from edgevl_ros.core.files import sha256_of
 from edgevl_training.dataset import read_batches, Shard
 from edgevl_training.errors import DatasetError
 from edgevl_training.teachers.teacher import FloatArray, Teacher
-from edgevl_training.teaching.views import cut, ONLY_WHOLE, ViewName
+from edgevl_training.teaching.views import ONLY_WHOLE, parts_of, ViewName
 import numpy as np
 
 # Scaling the shorter side of a strip to the input size would make the longer one endless.
@@ -61,6 +61,7 @@ def read_pictures(
     The composition of the batches depends on the shard alone, so whoever embeds it, and after
     whatever interruption, embeds the same batches.
 
+    :param batch_size: views in a batch, if that is not less than those of one picture.
     :param threads: that decode and preprocess.
     :param views: the parts of each picture that the teacher looks at.
     :raises DatasetError: naming the shard that is damaged or not the manifest's.
@@ -69,7 +70,7 @@ def read_pictures(
         for shard in shards:
             path, start = folder / shard.name, 0
             _check(path, shard)
-            for rows in read_batches(path, _COLUMNS, batch_size):
+            for rows in read_batches(path, _COLUMNS, max(1, batch_size // len(views))):
                 ids = rows.column('pair_id').to_pylist()
                 formats = rows.column('color_format').to_pylist()
                 buffers = [value.as_buffer() for value in rows.column('color')]
@@ -106,7 +107,7 @@ def load_picture(
     short, long = sorted(rgb.shape[:2])
     if long > _LONGEST_STRIP * short:
         return f'expected sides of at most 1:{_LONGEST_STRIP}, found {short}:{long} pixels'
-    return np.stack([teacher.preprocess(part) for part in cut(rgb, views)])
+    return np.stack([teacher.preprocess(part) for part in parts_of(rgb, views)])
 
 
 def _batch(

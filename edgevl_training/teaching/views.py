@@ -28,12 +28,12 @@ VIEWS: dict[ViewName, View] = {
 ONLY_WHOLE: tuple[ViewName, ...] = ('whole',)
 
 
-def cut(picture: NDArray[Any], views: Sequence[ViewName]) -> list[NDArray[Any]]:
-    """Cut views out of a picture, (H, W, ...)."""
+def parts_of(picture: NDArray[Any], views: Sequence[ViewName]) -> list[NDArray[Any]]:
+    """Give the views of a picture, (H, W, ...)."""
     return [VIEWS[name].of(picture) for name in views]
 
 
-def together(embeddings: FloatArray, views: int) -> FloatArray:
+def mean_of_views(embeddings: FloatArray, views: int) -> FloatArray:
     """
     Give each picture the unit mean of the embeddings of its views.
 

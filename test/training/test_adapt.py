@@ -176,6 +176,14 @@ def test_what_cannot_be_is_refused(refused, words, said):
     assert re.search(said, refused(*words))
 
 
+def test_asking_about_crops_wants_targets_of_single_pictures_and_says_so_first(refused, images):
+    ask = ('--images', images, '--set', 'distill.teacher=conse')
+    message = refused(*ask)
+    assert 'edgevl teach --views whole' in message and 'curate --center 0' in message
+    message = refused(*ask[:-1], 'distill.teacher=nobody')
+    assert "found 'nobody'" in message
+
+
 def test_half_precision_wants_a_gpu_and_says_so_first(refused, images, monkeypatch):
     import torch
 

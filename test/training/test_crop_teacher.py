@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 
+from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import ColorSpec
 import numpy as np
 import pytest
@@ -52,25 +53,31 @@ def fixture_data(tmp_path_factory, name):
     return curated_with(folder, teacher=teacher.id)
 
 
-def curated_with(folder, teacher=None, **recipe):
-    """Let a manifest name another teacher, or other options."""
+def curated_with(folder, teacher=None, views=None, **recipe):
+    """Let a manifest name another teacher, its views, or other options."""
     path = folder / 'manifest.json'
     manifest = json.loads(path.read_text())
     manifest['recipe'].update(recipe)
     manifest['teacher']['id'] = teacher or manifest['teacher']['id']
+    manifest['teacher']['views'] = views
     path.write_text(json.dumps(manifest))
     return folder
 
 
-def test_the_teacher_sees_the_crops_of_the_student(data, name):
+@pytest.mark.parametrize('modalities', [(Modality.RGB, Modality.DEPTH), (Modality.DEPTH,)])
+def test_the_teacher_sees_the_crops_of_the_student(data, name, modalities):
     asked = open_crop_teacher(name, 'cpu', data, read_manifest(data, 'curate'))
     asked.preprocess, asked.input_shape = SPEC.rgb_input, (3, 32, 32)
-    plan = BatchPlan(4, smallest_area=0.3, teacher=asked)
-    batches = list(batches_of(CuratedSplit(data, 'train'), SPEC, plan))
-    assert len(batches) == TRAIN / 4
-    for batch in batches:
-        assert batch.rgb.any()
-        np.testing.assert_array_equal(batch.crops, batch.rgb)
+    split = CuratedSplit(data, 'train')
+    crops = [batch.rgb for batch in batches_of(split, SPEC, BatchPlan(4, smallest_area=0.3))]
+    plan = BatchPlan(4, smallest_area=0.3, modalities=modalities, crop_teacher=asked)
+    batches = list(batches_of(split, SPEC, plan))
+    assert len(batches) == len(crops) == TRAIN / 4
+    for batch, crop in zip(batches, crops):
+        assert crop.any()
+        np.testing.assert_array_equal(batch.teacher_inputs, crop)
+        assert batch.rgb.any() == (Modality.RGB in modalities)
+    assert all(batch.teacher_inputs is None for batch in batches_of(split, SPEC, BatchPlan(4)))
 
 
 def test_what_it_says_of_crops_is_what_the_teacher_says(data, name):
@@ -92,7 +99,8 @@ def test_the_student_learns_what_is_said_of_crops(data, name, tmp_path, modaliti
         assert run(arguments(data, tmp_path / how, *options, *more)) == 0
         last[how] = metrics_of(tmp_path / how)[-1]['cosine_depth']
     assert last['stored'] > 0.3 and last['asked'] < -0.3
-    assert read_manifest(tmp_path / 'asked', 'distill')['recipe']['teacher'] == name
+    manifests = [read_manifest(tmp_path / how, 'distill') for how in ('stored', 'asked')]
+    assert [one['crop_teacher'] for one in manifests] == [None, open_teacher(name, 'cpu').id]
 
 
 def test_another_teacher_is_refused(data, tmp_path):
@@ -100,7 +108,14 @@ def test_another_teacher_is_refused(data, tmp_path):
         run(arguments(data, tmp_path / 'out', '--teacher', 'conse'))
 
 
-def test_targets_that_are_more_than_a_pictures_are_refused(data, name, tmp_path):
-    centred = curated_with(shutil.copytree(data, tmp_path / 'curated'), center=0.5)
-    with pytest.raises(RecipeError, match='curated with center; .*center 0'):
-        run(arguments(centred, tmp_path / 'out', '--teacher', name))
+@pytest.mark.parametrize(('options', 'views', 'remedy'), [
+    ({'center': 0.5}, None, 'edgevl curate --center 0'),
+    ({'agree_seconds': 2.0, 'center': 0.0}, None, 'edgevl curate --agree-seconds 0'),
+    ({}, ['whole', 'center'], 'edgevl teach --views whole'),
+])
+def test_targets_of_more_than_one_whole_picture_are_refused(
+    data, name, tmp_path, options, views, remedy
+):
+    other = curated_with(shutil.copytree(data, tmp_path / 'curated'), views=views, **options)
+    with pytest.raises(RecipeError, match=f'anew with {remedy}$'):
+        run(arguments(other, tmp_path / 'out', '--teacher', name))

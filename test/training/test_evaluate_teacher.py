@@ -3,6 +3,7 @@
 """Teachers beside students, and as the only judge where nobody knows what is right."""
 
 import re
+from types import SimpleNamespace
 
 from edgevl_ros.backends import open_backend
 from edgevl_ros.core.bundle import Bundle
@@ -11,6 +12,7 @@ from edgevl_training import evaluate
 from edgevl_training.errors import DatasetError
 from edgevl_training.evaluation.pairs import select_pairs
 from edgevl_training.evaluation.runners import as_photograph
+from edgevl_training.evaluation.task import Task
 import numpy as np
 import pytest
 from support import evaluating
@@ -89,6 +91,18 @@ def test_what_a_teacher_said_of_more_than_whole_pictures_is_not_called_the_teach
         '--models', f'int8={tiny_bundle}',
     ]) == 0
     assert set(metrics_of(out)['results']) == {'taught', 'int8'}
+
+
+@pytest.mark.parametrize(('whole', 'phrase', 'first'), [
+    (True, {}, 'teacher'), (False, {'a': 'a room'}, 'teacher'), (False, {}, 'taught'),
+])
+def test_without_labels_all_are_held_against_what_has_taught(whole, phrase, first):
+    """Whether that teacher is run too or not: agreement stays comparable between runs."""
+    run = SimpleNamespace(choice=SimpleNamespace(id='T'))
+    taught = SimpleNamespace(id='T', whole=whole)
+    task = Task(None, None, (), {'teacher': run}, taught, (), phrase)
+    assert next(iter(task.teacher_ids)) == first
+    assert task.teacher_ids['teacher'] == 'T'
 
 
 def test_embeddings_of_other_pairs_are_refused(tmp_path, unlabelled, tiny_bundle):

@@ -16,7 +16,7 @@ import cv2
 from edgevl_ros.core.files import sha256_of
 from edgevl_training import teach
 from edgevl_training.dataset import read_batches, shards_of, taught_schema
-from edgevl_training.errors import DatasetError, OutputError
+from edgevl_training.errors import DatasetError, OutputError, RecipeError
 from edgevl_training.output import read_manifest
 import numpy as np
 import pyarrow.parquet as pq
@@ -116,7 +116,7 @@ def test_several_views_count_by_their_mean(pairs, taught, teacher, tmp_path):
     """The embedding is the unit mean over the views, row for row, wherever batches are cut."""
     from edgevl_training.teachers.teacher import open_teacher
 
-    out, views = tmp_path / 'out', ['whole', 'lower_right']
+    out, views = tmp_path / 'out', ['whole', 'lower_left']
     assert run(pairs, out, teacher, '--views', *views) == 0
     opened = open_teacher(teacher, 'cpu')
     rows = rows_of(out, 'teach', ['teacher_embedding'])
@@ -124,7 +124,7 @@ def test_several_views_count_by_their_mean(pairs, taught, teacher, tmp_path):
     readable = [i for i in range(PICTURES) if i not in BROKEN]
     wanted = sum(
         opened.embed_images(np.stack([opened.preprocess(part(pictures()[i])) for i in readable]))
-        for part in (lambda picture: picture, lambda picture: picture[12:, 16:])
+        for part in (lambda picture: picture, lambda picture: picture[12:, :48])
     )
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     found = np.array([rows[i]['teacher_embedding'] for i in readable], np.float32)
@@ -135,6 +135,8 @@ def test_several_views_count_by_their_mean(pairs, taught, teacher, tmp_path):
     assert read_manifest(taught, 'teach')['teacher']['views'] is None
     with pytest.raises(OutputError, match='teacher.views'):
         run(pairs, out, teacher, '--views', 'whole')
+    with pytest.raises(RecipeError, match='each view once'):
+        run(pairs, out, teacher, '--views', 'whole', 'whole')
 
 
 def test_the_shards_have_the_columns_of_the_design(pairs, taught):
