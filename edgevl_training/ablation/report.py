@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from edgevl_training.ablation.experiments import TABLES
+from edgevl_training.ablation.experiments import ROWS, TABLES
 from edgevl_training.ablation.tables import Ablation
 from edgevl_training.report import page
 from edgevl_training.report.drawing import png_of
@@ -40,8 +40,9 @@ def report_page(ablation: Ablation, chart: bytes) -> str:
 def draw_chart(ablation: Ablation) -> bytes:
     """Draw top-1 of every line that has numbers, a bar for each modality."""
     # EdgeVL is in both tables, and one bar is enough.
-    lines = list({line.name: (line, number) for number in TABLES
-                  for line in ablation.table(number) if line.by_seed}.values())
+    measured = {line.name: (line, number) for number in TABLES
+                for line in ablation.table(number) if line.by_seed}
+    lines = [measured[name] for name in ROWS if name in measured]
     drawing = Figure(figsize=(9.0, 1.4 + 0.52 * max(2, len(lines))), layout='constrained')
     axes = drawing.add_subplot()
     at = np.arange(len(lines))
