@@ -18,6 +18,8 @@ PLACE = '{}'
 TEMPLATES: dict[str, tuple[str, ...]] = {
     # For teachers that read plain text.
     'plain': ('{}',),
+    # For teachers that know places by the things in them.
+    'things': ('{}', 'furniture of a {}', 'items of a {}', 'equipment of a {}'),
     # Any place, seen from where a robot or a person stands.
     'scene': (
         'a photo of a {}.',

@@ -33,9 +33,10 @@ class CurateRecipe(Recipe):
         description='name of the teacher for the words, where it is called otherwise than when '
         'it embedded the pictures',
     )
-    prompts: Literal['plain', 'scene', 'indoor', 'outdoor', 'satellite'] | None = Field(
+    prompts: Literal['plain', 'things', 'scene', 'indoor', 'outdoor', 'satellite'] | None = Field(
         None,
-        description="ensemble of sentences around each phrase; the teacher's own unless given",
+        description='ensemble of sentences around each phrase, here and in all that is made from '
+        "it, up to the bundle; the teacher's own unless given",
     )
     agree_seconds: float = Field(
         0.0, ge=0, le=3600, allow_inf_nan=False,

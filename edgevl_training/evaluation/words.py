@@ -84,8 +84,8 @@ def embed_words(
     """
     Embed the phrases in the space of every teacher that a result belongs to.
 
-    A teacher that is run anyway embeds them itself; else the bank of a bundle has them, so that
-    measuring a bundle needs no torch; else the teacher is opened for them.
+    Those of a bundle's bank count where it has all of them, for they are what a robot compares
+    with, and measuring a bundle then needs no torch. Else the teacher embeds them.
 
     :param wanted: what `open_teacher` knows each teacher by, by its id.
     :param loaded: by id, those that are run.
@@ -101,12 +101,17 @@ def embed_words(
             student.name: student.bank for student in students
             if student.bank is not None and student.teacher == id_
         }
-        if id_ in loaded:
-            words[id_] = _of_teacher(phrases, loaded[id_](), templates)
-        elif banks:
-            words[id_] = _of_banks(phrases, banks, name)
-        else:
-            words[id_] = _of_teacher(phrases, _opened(name, id_, open_named), templates)
+        found, problems = _of_banks(phrases, banks)
+        if found is None and problems and id_ not in loaded:
+            raise VocabularyError(
+                '\n'.join(problems) + f'\nTo mend it: --teacher {name} embeds any phrase; or name '
+                'phrases that the bundle knows with --vocabulary, and the words for a label of '
+                'the data set with "label = phrase"'
+            )
+        if found is None:
+            teacher = loaded[id_]() if id_ in loaded else _opened(name, id_, open_named)
+            found = _of_teacher(phrases, teacher, templates)
+        words[id_] = found
     return words
 
 
@@ -135,19 +140,16 @@ def _of_teacher(
 
 
 def _of_banks(
-    phrases: Sequence[str], banks: Mapping[str, PhraseBank], teacher: str
-) -> Vocabulary:
+    phrases: Sequence[str], banks: Mapping[str, PhraseBank]
+) -> tuple[Vocabulary | None, list[str]]:
+    """Find the phrases in the first bank that has them all; else say what each one lacks."""
     problems = []
     for name, bank in banks.items():
         try:
-            return bank.vocabulary(phrases)
+            return bank.vocabulary(phrases), []
         except VocabularyError as error:
             problems.append(f'--models {name}: {error}')
-    raise VocabularyError(
-        '\n'.join(problems) + f'\nTo mend it: --teacher {teacher} embeds any phrase; or name '
-        'phrases that the bundle knows with --vocabulary, and the words for a label of the data '
-        'set with "label = phrase"'
-    )
+    return None, problems
 
 
 def _opened(name: str, id_: str, open_named: Callable[[str], Teacher]) -> Teacher:

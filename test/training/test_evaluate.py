@@ -299,6 +299,13 @@ def test_words_are_those_of_the_data_set_and_of_the_bundle(tmp_path, tiny_bundle
         task.templates)
     assert asked == [(['annual crop', 'red'], TEMPLATES['indoor'])]
     assert words[TEACHER].labels == ('annualcrop', 'red')
+    # What the robot compares with counts where there is all of it, whoever is run beside.
+    words = embed_words(
+        ['blue', 'red'], {TEACHER: TEACHER}, {TEACHER: Listener}, task.students, None,
+        task.templates)
+    bank = Bundle.open(tiny_bundle).phrases.vocabulary(['blue', 'red'])
+    np.testing.assert_array_equal(words[TEACHER].embeddings, bank.embeddings)
+    assert len(asked) == 1
 
 
 def test_where_labels_do_not_say_words_are_those_that_the_robot_begins_with(tmp_path):
