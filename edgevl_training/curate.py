@@ -94,6 +94,8 @@ def _open_inputs(recipe: CurateRecipe) -> Inputs:
             'pairs': {'manifest_sha256': digest},
             'taught': {'manifest_sha256': sha256_of(recipe.taught / MANIFEST)},
             'teacher': teacher,
+            # None for whole pictures, as in folders of old.
+            'views': taught_manifest['teacher'].get('views'),
         },
         taught_manifest['teacher'].get('name', teacher['id']),
     )
@@ -106,9 +108,7 @@ def _teacher_of(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
             f'{folder / MANIFEST}: expected id, dim and logit_scale of the teacher, '
             f'found {teacher!r}'
         )
-    known = {name: teacher[name] for name in ('id', 'dim', 'logit_scale')}
-    # Whole pictures need no word, as in folders of old.
-    return {**known, 'views': teacher['views']} if teacher.get('views') else known
+    return {name: teacher[name] for name in ('id', 'dim', 'logit_scale')}
 
 
 def _curate(

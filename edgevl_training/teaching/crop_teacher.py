@@ -63,18 +63,17 @@ def open_crop_teacher(
     :raises RecipeError: when it is another teacher, or when the targets of the data set are not
         what a teacher says of a whole picture by itself.
     """
-    known = manifest['teacher']
-    if remedies := needed_for_crops(manifest['recipe'], known):
+    known = manifest['teacher']['id']
+    if remedies := needed_for_crops(manifest['recipe'], manifest):
         raise RecipeError(
             '--teacher: expected pairs whose targets are what their teacher says of one whole '
             f'picture, found others in {data}; leave --teacher away, or make the pairs anew with '
             f'{", ".join(remedies)}'
         )
     choice = choose_teacher(name, device, 'auto')
-    if choice.id != known['id']:
+    if choice.id != known:
         raise RecipeError(
-            f'--teacher: expected {known["id"]}, which embedded the pairs of {data}, found '
-            f'{choice.id}'
+            f'--teacher: expected {known}, which embedded the pairs of {data}, found {choice.id}'
         )
     return CropTeacher(choice.load(), BATCH_SIZES[choice.device])
 
@@ -83,7 +82,8 @@ def needed_for_crops(curate: Mapping[str, Any], teach: Mapping[str, Any]) -> lis
     """
     Name the options that targets need in order to mean the same as embeddings of crops do.
 
-    :param curate: options of ``edgevl curate``; ``teach`` those of ``edgevl teach``.
+    :param curate: options of ``edgevl curate``.
+    :param teach: options of ``edgevl teach``, or a manifest that names its views.
     :returns: nothing where all are as needed.
     """
     remedies = [

@@ -59,7 +59,7 @@ def curated_with(folder, teacher=None, views=None, **recipe):
     manifest = json.loads(path.read_text())
     manifest['recipe'].update(recipe)
     manifest['teacher']['id'] = teacher or manifest['teacher']['id']
-    manifest['teacher']['views'] = views
+    manifest['views'] = views
     path.write_text(json.dumps(manifest))
     return folder
 
