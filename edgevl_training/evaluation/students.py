@@ -38,6 +38,7 @@ class Student:
     ``size_bytes`` counts the graph with everything it reads. ``teacher_name`` is what
     `open_teacher` knows the teacher by. ``modalities`` are those it learned; ``second`` names the
     second one, where that is known. Of a bundle, ``bank`` and ``labels`` are its words.
+    ``prompts`` names the sentences that its pairs were curated with, if any were named.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Student:
     second: str | None = None
     bank: PhraseBank | None = None
     labels: tuple[str, ...] = ()
+    prompts: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -136,6 +138,7 @@ def _exported(name: str, folder: Path, graph: str | None, manifest: dict[str, An
             modalities=_LEARNED[manifest.get('modalities', 'both')],
             parameters=student.get('parameters'),
             second=(manifest.get('second_modality') or {}).get('name'),
+            prompts=_prompts_of(manifest.get('lineage')),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _refusal(
@@ -178,7 +181,17 @@ def _bundled(
         modalities=tuple(modality.value for modality in bundle.modalities),
         parameters=parameters if isinstance(parameters, int) else None,
         bank=bundle.phrases, labels=bundle.vocabulary.labels,
+        prompts=_prompts_of((manifest.get('lineage') or {}).get('verbs')),
     )
+
+
+def _prompts_of(verbs: Any) -> str | None:
+    """Find in what a student comes from which sentences ``curate`` put around phrases."""
+    for verb in verbs if isinstance(verbs, list) else []:
+        if isinstance(verb, dict) and verb.get('verb') == 'curate':
+            prompts = (verb.get('recipe') or {}).get('prompts')
+            return prompts if isinstance(prompts, str) else None
+    return None
 
 
 def _size_of(graph: Path) -> int:

@@ -18,6 +18,7 @@ from edgevl_training.evaluation.students import open_student, Student
 from edgevl_training.evaluation.taught import TaughtColors
 from edgevl_training.evaluation.words import phrase_of, read_vocabulary
 from edgevl_training.output import MANIFEST
+from edgevl_training.prompts import TEMPLATES
 from edgevl_training.teachers.teacher import choose_teacher, Teacher, TeacherChoice
 
 # Names for a teacher that only teach has run, if no other result has them.
@@ -80,8 +81,12 @@ class Task:
 
     @property
     def templates(self) -> tuple[str, ...] | None:
-        """Give the sentences around words that ``pack`` will use too; None for a teacher's own."""
-        return None if self.recipe.curated is None else templates_of(self.recipe.curated)
+        """Give the sentences around words that ``pack`` uses too; None for a teacher's own."""
+        if self.recipe.curated is not None:
+            return templates_of(self.recipe.curated)
+        # The last student is the one that is deployed.
+        known = [one.prompts for one in self.students if one.prompts in TEMPLATES]
+        return TEMPLATES[str(known[-1])] if known else None
 
     @property
     def _names(self) -> set[str]:

@@ -308,6 +308,23 @@ def test_words_are_those_of_the_data_set_and_of_the_bundle(tmp_path, tiny_bundle
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(('verbs', 'wanted'), [
+    ([{'verb': 'distill', 'recipe': {}}, {'verb': 'curate', 'recipe': {'prompts': 'things'}}],
+     TEMPLATES['things']),
+    ([{'verb': 'curate', 'recipe': {'prompts': None}}], None),
+    ([{'verb': 'curate', 'recipe': {'prompts': 'of a later version'}}], None),
+    (['junk'], None), (None, None),
+])
+def test_without_the_curated_folder_a_student_says_which_sentences(tmp_path, verbs, wanted):
+    exported = make_exported(tmp_path / 'exported')
+    manifest = json.loads((exported / 'manifest.json').read_text())
+    (exported / 'manifest.json').write_text(json.dumps({**manifest, 'lineage': verbs}))
+    task = open_task(EvaluateRecipe(
+        pairs=make_colours(tmp_path / 'pairs'), out=tmp_path / 'out',
+        models=(f'int8={exported}',)))
+    assert task.templates == wanted
+
+
 def test_where_labels_do_not_say_words_are_those_that_the_robot_begins_with(tmp_path):
     truths = [None] * (evaluating.PAIRS - 1)
     pairs = make_colours(tmp_path / 'pairs', truths=[*truths, 'HomeOffice'])
