@@ -9,6 +9,7 @@ before; there is nothing that only this verb can do.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 import os
 from pathlib import Path
@@ -28,7 +29,7 @@ from edgevl_training.adaptation.plan import commands_of, plan_of
 from edgevl_training.adaptation.recipe import AdaptRecipe
 from edgevl_training.adaptation.run_step import run_step
 from edgevl_training.adaptation.steps import first_steps, last_steps, Step, VERBS
-from edgevl_training.errors import DatasetError
+from edgevl_training.errors import DatasetError, TrainingError
 from edgevl_training.output import MANIFEST, read_manifest, write_text
 from edgevl_training.pack import launch_command
 from edgevl_training.recipe import parse
@@ -102,11 +103,34 @@ def _adapt(recipe: AdaptRecipe, sections: Sections, file: Path) -> int:
         if status and not _goes_on_without_test_pairs(steps[number]):
             return status
     measured, words = _measurable(recipe, sections)
-    steps = [*first_steps(recipe), *last_steps(recipe, sections, measured, words)]
-    for number in range(curated, len(steps)):
-        if status := run_step(steps, number, file):
+    left_out: list[str] = []
+    for number in range(curated, len(_all_steps(recipe, sections, measured, words))):
+        steps = _all_steps(recipe, sections, measured, words, left_out)
+        compared = steps[number].compares
+        if compared in left_out:
+            continue
+        try:
+            status = run_step(steps, number, file)
+        except TrainingError as error:
+            if compared is None:
+                raise
+            # The bundle is what was asked for; hours of work end for no comparison.
+            print(
+                f'{error}\nedgevl adapt: goes on without {compared}, only there to compare with',
+                file=sys.stderr,
+            )
+            left_out.append(compared)
+            continue
+        if status:
             return status
     return 0
+
+
+def _all_steps(
+    recipe: AdaptRecipe, sections: Sections, measured: bool, words: tuple[str, ...],
+    left_out: Collection[str] = (),
+) -> list[Step]:
+    return [*first_steps(recipe), *last_steps(recipe, sections, measured, words, left_out)]
 
 
 def _measurable(recipe: AdaptRecipe, sections: Sections) -> tuple[bool, tuple[str, ...]]:

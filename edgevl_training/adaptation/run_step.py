@@ -69,6 +69,8 @@ def _told_how_to_go_on(steps: Sequence[Step], number: int) -> Iterator[None]:
             f'inputs. To make it anew, remove {" ".join(old)}; or name another --work and --out'
         ) from error
     except EdgeVLError as error:
+        if step.compares:
+            raise
         raise type(error)(
             f'{error}\nedgevl adapt: stopped at {step.verb} (its options: --set '
             f'{step.verb}.OPTION=VALUE); what was finished is kept, the same command goes on from '

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 import importlib
 from pathlib import Path
 from typing import Literal
@@ -30,13 +31,15 @@ class Step:
     """
     A verb and the folder that it writes; ``arguments`` name this and the folders that it reads.
 
-    ``configured`` says whether the recipe's section of the verb counts too.
+    ``configured`` says whether the recipe's section of the verb counts too; ``compares`` names the
+    model of the evaluation that is made only to compare with.
     """
 
     verb: str
     folder: Path
     arguments: tuple[str, ...]
     configured: bool = True
+    compares: str | None = None
 
     @property
     def state(self) -> State:
@@ -72,12 +75,14 @@ def first_steps(recipe: AdaptRecipe) -> list[Step]:
 
 def last_steps(
     recipe: AdaptRecipe, sections: Sections, measured: bool, words: tuple[str, ...] = (),
+    left_out: Collection[str] = (),
 ) -> list[Step]:
     """
     List the steps from curated pairs to the bundle.
 
     :param measured: whether there are held-out pairs; else there is nothing to compare with.
     :param words: to choose among in measuring; the labels of the data set if there are any.
+    :param left_out: models that are not measured after all; their steps are listed as ever.
     """
     work = recipe.work_folder
     curated, stage1, stage2 = (work / name for name in ('curated', 'stage1', 'stage2'))
@@ -95,17 +100,18 @@ def last_steps(
     models = (('fp32', 'exported_fp32'), ('ptq', 'exported_ptq'), ('int8', 'exported'))
     return [
         *training,
-        _step('export', work / 'exported_fp32', student=stage1),
+        replace(_step('export', work / 'exported_fp32', student=stage1), compares='fp32'),
         Step('contrast', work / 'ptq', (
             '--data', str(curated), '--student', str(stage1), '--out', str(work / 'ptq'), '--ptq',
             *calibration,
-        ), configured=False),
-        _step('export', work / 'exported_ptq', student=work / 'ptq'),
+        ), configured=False, compares='ptq'),
+        replace(_step('export', work / 'exported_ptq', student=work / 'ptq'), compares='ptq'),
         _step(
             'evaluate', evaluated,
             (
                 *(('--vocabulary', *words) if words else ()), '--teacher', teacher,
-                '--models', *(f'{name}={work / folder}' for name, folder in models),
+                '--models',
+                *(f'{name}={work / folder}' for name, folder in models if name not in left_out),
             ),
             pairs=work / 'pairs', curated=curated, taught=work / 'taught',
         ),

@@ -11,7 +11,7 @@ pytest.importorskip('pydantic', reason='pydantic is not installed')
 pytest.importorskip('pyarrow', reason='pyarrow is not installed')
 pytest.importorskip('torch', reason='torch is not installed')
 
-from edgevl_training import cli  # noqa: E402, I100
+from edgevl_training import adapt, cli  # noqa: E402, I100
 from edgevl_training.adapt import _text_of  # noqa: E402
 from edgevl_training.adaptation import options  # noqa: E402
 from edgevl_training.adaptation.check import check  # noqa: E402
@@ -25,7 +25,7 @@ from edgevl_training.adaptation.options import (  # noqa: E402
 from edgevl_training.adaptation.recipe import AdaptRecipe, SOURCE_OPTIONS  # noqa: E402
 from edgevl_training.adaptation.run_step import _made_from, run_step  # noqa: E402
 from edgevl_training.adaptation.steps import first_steps, last_steps, VERBS  # noqa: E402
-from edgevl_training.errors import OtherOutputError, RecipeError  # noqa: E402
+from edgevl_training.errors import OtherOutputError, RecipeError, TrainingError  # noqa: E402
 from edgevl_training.export import ExportRecipe  # noqa: E402
 from edgevl_training.extraction.recipe import ExtractRecipe  # noqa: E402
 from edgevl_training.output import OutputFolder  # noqa: E402
@@ -212,6 +212,45 @@ def test_without_held_out_pairs_nothing_is_made_to_compare(tmp_path):
     pack = steps(tmp_path, measured=False)[-1]
     assert '--evaluated' not in pack.arguments
     assert '--evaluated' in steps(tmp_path)[-1].arguments
+
+
+def adapted(tmp_path, monkeypatch, failing):
+    """Let one of the folders fail its verb; give the status and the steps that ran before."""
+    ran = []
+
+    def run_one(planned, number, _):
+        step = planned[number]
+        if step.folder.name == failing:
+            raise TrainingError('not the network that was trained')
+        ran.append(step)
+        return 0
+
+    monkeypatch.setattr(adapt, 'run_step', run_one)
+    monkeypatch.setattr(adapt, '_measurable', lambda *_: (True, ()))
+    recipe, sections = AdaptRecipe(out=tmp_path / 'bundle'), {verb: {} for verb in VERBS}
+    return adapt._adapt(recipe, sections, tmp_path / 'recipe.yaml'), ran
+
+
+@pytest.mark.parametrize(('failing', 'left_out', 'kept'), [
+    ('exported_ptq', 'ptq', 'fp32'), ('ptq', 'ptq', 'fp32'), ('exported_fp32', 'fp32', 'ptq'),
+])
+def test_a_bundle_is_made_though_something_to_compare_with_is_not(
+    tmp_path, monkeypatch, capsys, failing, left_out, kept
+):
+    status, ran = adapted(tmp_path, monkeypatch, failing)
+    assert status == 0
+    said = capsys.readouterr().err
+    assert 'not the network' in said and f'goes on without {left_out}' in said
+    assert ran[-1].verb == 'pack' and ran[-2].verb == 'evaluate'
+    models = [word.partition('=')[0] for word in ran[-2].arguments if '=' in word]
+    assert models == [name for name in ('fp32', 'ptq', 'int8') if name != left_out]
+    assert kept in models
+    assert f'exported_{left_out}' not in [step.folder.name for step in ran]
+
+
+def test_what_is_deployed_must_be_what_was_trained(tmp_path, monkeypatch):
+    with pytest.raises(TrainingError, match='not the network'):
+        adapted(tmp_path, monkeypatch, 'exported')
 
 
 def test_calibrating_alone_does_not_depend_on_how_long_stage_2_trains(tmp_path):
