@@ -9,8 +9,8 @@ before; there is nothing that only this verb can do.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import timedelta
+from functools import partial
 import os
 from pathlib import Path
 import sys
@@ -103,9 +103,9 @@ def _adapt(recipe: AdaptRecipe, sections: Sections, file: Path) -> int:
         if status and not _goes_on_without_test_pairs(steps[number]):
             return status
     measured, words = _measurable(recipe, sections)
-    left_out: list[str] = []
-    for number in range(curated, len(_all_steps(recipe, sections, measured, words))):
-        steps = _all_steps(recipe, sections, measured, words, left_out)
+    last, left_out = partial(last_steps, recipe, sections, measured, words), list[str]()
+    steps = [*steps[:curated], *last()]
+    for number in range(curated, len(steps)):
         compared = steps[number].compares
         if compared in left_out:
             continue
@@ -120,17 +120,11 @@ def _adapt(recipe: AdaptRecipe, sections: Sections, file: Path) -> int:
                 file=sys.stderr,
             )
             left_out.append(compared)
+            steps[curated:] = last(left_out)
             continue
         if status:
             return status
     return 0
-
-
-def _all_steps(
-    recipe: AdaptRecipe, sections: Sections, measured: bool, words: tuple[str, ...],
-    left_out: Collection[str] = (),
-) -> list[Step]:
-    return [*first_steps(recipe), *last_steps(recipe, sections, measured, words, left_out)]
 
 
 def _measurable(recipe: AdaptRecipe, sections: Sections) -> tuple[bool, tuple[str, ...]]:

@@ -39,7 +39,7 @@ from edgevl_training.teaching.pictures import Batch, read_pictures
 from edgevl_training.teaching.prefetch import prefetched
 from edgevl_training.teaching.ranks import joined_ranks, Ranks
 from edgevl_training.teaching.taught import find_taught, ShardInMaking, TaughtShard
-from edgevl_training.teaching.views import mean_of_views, ONLY_WHOLE, ViewName, views_of
+from edgevl_training.teaching.views import are_whole, mean_of_views, ONLY_WHOLE, ViewName
 from pydantic import Field, field_validator
 
 # Batches that are ready before the teacher asks for them.
@@ -181,7 +181,7 @@ def _work(
 
 def _views(recipe: TeachRecipe) -> dict[str, Any]:
     """Name the views; none where the teacher sees whole pictures, as in folders of old."""
-    return {'views': None if recipe.views == ONLY_WHOLE else list(recipe.views)}
+    return {'views': None if are_whole(recipe.views) else list(recipe.views)}
 
 
 def _embed(
@@ -244,8 +244,8 @@ def _write_skipped(path: Path, skipped: list[tuple[str, str]]) -> None:
 
 
 def _seen(manifest: dict[str, Any]) -> str:
-    images, views = manifest['speed']['images'], len(views_of(manifest))
-    return f'{images}' if views == 1 else f'{views} views each, {images} in all,'
+    images, views = manifest['speed']['images'], manifest['teacher'].get('views')
+    return f'{len(views)} views each, {images} in all,' if views else f'{images}'
 
 
 def _summarise(out: Path) -> int:

@@ -99,7 +99,7 @@ def _problems_of_crops(sections: Sections, steps: Sequence[Step]) -> list[str]:
 
     return [
         f'distill.teacher: expected targets of one whole picture each, found others; {option}'
-        for option in needed_for_crops(sections['curate'], sections['teach'])
+        for option in needed_for_crops(sections['curate'], sections['teach'].get('views'))
     ]
 
 

@@ -85,8 +85,8 @@ class Task:
         if self.recipe.curated is not None:
             return templates_of(self.recipe.curated)
         # The last student is the one that is deployed.
-        known = [one.prompts for one in self.students if one.prompts in TEMPLATES]
-        return TEMPLATES[str(known[-1])] if known else None
+        known = filter(None, (TEMPLATES.get(one.prompts or '') for one in reversed(self.students)))
+        return next(known, None)
 
     @property
     def _names(self) -> set[str]:

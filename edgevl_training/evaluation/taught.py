@@ -11,7 +11,7 @@ from edgevl_training.dataset import read_table, Shard, shards_of
 from edgevl_training.errors import DatasetError
 from edgevl_training.evaluation.pairs import TestPairs
 from edgevl_training.output import MANIFEST, read_manifest
-from edgevl_training.teaching.views import ONLY_WHOLE, views_of
+from edgevl_training.teaching.views import are_whole
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +45,7 @@ class TaughtColors:
         self.id: str = teacher['id']
         self.name: str = teacher.get('name', teacher['id'])
         self.dim, self.logit_scale = int(teacher['dim']), float(teacher['logit_scale'])
-        self.whole = views_of(manifest) == ONLY_WHOLE
+        self.whole = are_whole(teacher.get('views'))
         self._folder, self._shards = folder, shards_of(folder, manifest)
         self._starts = np.cumsum([0, *(shard.rows for shard in self._shards)])
         self._cached: tuple[Shard, FloatArray] | None = None

@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgevl_training.errors import RecipeError, TeacherError
 from edgevl_training.teachers.teacher import choose_teacher, FloatArray, Teacher
 from edgevl_training.teaching.embedder import BATCH_SIZES, Embedder
-from edgevl_training.teaching.views import ONLY_WHOLE
+from edgevl_training.teaching.views import are_whole
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,7 +64,7 @@ def open_crop_teacher(
         what a teacher says of a whole picture by itself.
     """
     known = manifest['teacher']['id']
-    if remedies := needed_for_crops(manifest['recipe'], manifest):
+    if remedies := needed_for_crops(manifest['recipe'], manifest.get('views')):
         raise RecipeError(
             '--teacher: expected pairs whose targets are what their teacher says of one whole '
             f'picture, found others in {data}; leave --teacher away, or make the pairs anew with '
@@ -78,18 +78,18 @@ def open_crop_teacher(
     return CropTeacher(choice.load(), BATCH_SIZES[choice.device])
 
 
-def needed_for_crops(curate: Mapping[str, Any], teach: Mapping[str, Any]) -> list[str]:
+def needed_for_crops(curate: Mapping[str, Any], views: Sequence[str] | None) -> list[str]:
     """
     Name the options that targets need in order to mean the same as embeddings of crops do.
 
     :param curate: options of ``edgevl curate``.
-    :param teach: options of ``edgevl teach``, or a manifest that names its views.
+    :param views: those of ``edgevl teach``; None for whole pictures.
     :returns: nothing where all are as needed.
     """
     remedies = [
         f'edgevl curate --{option.replace("_", "-")} 0' for option in ('agree_seconds', 'center')
         if float(curate.get(option) or 0)
     ]
-    if tuple(teach.get('views') or ONLY_WHOLE) != ONLY_WHOLE:
+    if not are_whole(views):
         remedies.append('edgevl teach --views whole')
     return remedies

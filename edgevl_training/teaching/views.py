@@ -15,15 +15,15 @@ ViewName = Literal[
     'whole', 'upper_left', 'upper_right', 'lower_left', 'lower_right', 'center'
 ]
 # Small enough to bring things nearer, large enough to show a place.
-SIDE = 0.75
-_REST = 1 - SIDE
+_SIDE = 0.75
+_REST = 1 - _SIDE
 VIEWS: dict[ViewName, View] = {
     'whole': WHOLE,
-    'upper_left': View(0.0, 0.0, SIDE, SIDE),
-    'upper_right': View(_REST, 0.0, SIDE, SIDE),
-    'lower_left': View(0.0, _REST, SIDE, SIDE),
-    'lower_right': View(_REST, _REST, SIDE, SIDE),
-    'center': View(_REST / 2, _REST / 2, SIDE, SIDE),
+    'upper_left': View(0.0, 0.0, _SIDE, _SIDE),
+    'upper_right': View(_REST, 0.0, _SIDE, _SIDE),
+    'lower_left': View(0.0, _REST, _SIDE, _SIDE),
+    'lower_right': View(_REST, _REST, _SIDE, _SIDE),
+    'center': View(_REST / 2, _REST / 2, _SIDE, _SIDE),
 }
 ONLY_WHOLE: tuple[ViewName, ...] = ('whole',)
 
@@ -45,6 +45,6 @@ def mean_of_views(embeddings: FloatArray, views: int) -> FloatArray:
     return unit_rows(embeddings.reshape(-1, views, embeddings.shape[-1]).mean(1))
 
 
-def views_of(manifest: dict[str, Any]) -> tuple[str, ...]:
-    """Tell from the manifest of ``teach`` which views its teacher has looked at."""
-    return tuple(manifest['teacher'].get('views') or ONLY_WHOLE)
+def are_whole(views: Sequence[str] | None) -> bool:
+    """Tell whether views, as recipes and manifests name them, are the whole picture alone."""
+    return tuple(views or ONLY_WHOLE) == ONLY_WHOLE
