@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 
+from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import ColorSpec
 import numpy as np
@@ -25,7 +26,13 @@ from edgevl_training.teachers.teacher import open_teacher, unit_rows  # noqa: E4
 from edgevl_training.teaching.crop_teacher import open_crop_teacher  # noqa: E402
 from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
 from support.curated_folder import make_curated  # noqa: E402
-from support.distilling import arguments, metrics_of  # noqa: E402
+from support.distilling import (  # noqa: E402
+    arguments,
+    command,
+    finish,
+    kill_after_an_epoch,
+    metrics_of,
+)
 from support.untrained_clip import MODEL, write_checkpoint  # noqa: E402
 
 TRAIN, VALIDATION = 8, 2
@@ -101,6 +108,21 @@ def test_the_student_learns_what_is_said_of_crops(data, name, tmp_path, modaliti
     assert last['stored'] > 0.3 and last['asked'] < -0.3
     manifests = [read_manifest(tmp_path / how, 'distill') for how in ('stored', 'asked')]
     assert [one['crop_teacher'] for one in manifests] == [None, open_teacher(name, 'cpu').id]
+
+
+def test_crops_are_asked_about_alike_after_a_kill_and_in_two_processes(data, name, tmp_path):
+    options = ('--teacher', name, '--epochs', '8')
+    finish(command(data, tmp_path / 'unbroken', *options))
+    unbroken = metrics_of(tmp_path / 'unbroken')
+    told = kill_after_an_epoch(command(data, tmp_path / 'killed', *options), tmp_path / 'killed')
+    assert 0 < len(told) < len(unbroken)
+    finish(command(data, tmp_path / 'killed', *options))
+    assert metrics_of(tmp_path / 'killed') == unbroken
+    one, other = (tmp_path / how / 'student.safetensors' for how in ('unbroken', 'killed'))
+    assert sha256_of(one) == sha256_of(other)
+    finish(command(data, tmp_path / 'two', *options, processes=2))
+    for alone, together in zip(unbroken, metrics_of(tmp_path / 'two'), strict=True):
+        assert together == pytest.approx(alone, rel=1e-3)
 
 
 def test_another_teacher_is_refused(data, tmp_path):
