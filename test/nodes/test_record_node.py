@@ -235,6 +235,7 @@ def test_after_kill_9_all_but_the_last_second_is_readable_and_the_next_start_com
     again = start(*VERB, '--out', str(out))
     camera.spin_until(lambda: f'{RGB}: ' in again.output, 'the new recorder to subscribe')
     camera.spin_until(lambda: notes(bag)['finished'], 'the bag to be completed')
+
     # The killed one counts as a subscriber for a while, and the new one is found within
     # seconds only (DDS announces itself every three), so frames go out until one is written.
     def a_second_bag():
