@@ -60,14 +60,15 @@ def run(arguments: list[str]) -> int:
 def _evaluate(task: Task) -> dict[str, Any]:
     """Embed, judge, compare and write; give what belongs into the manifest."""
     out = task.recipe.out
+    results = _results(task)
     words = embed_words(
-        task.vocabulary, _wanted_teachers(task),
+        task.vocabulary, {result.name: result.teacher for result in results}, _names_of(task),
         {one.choice.id: one.load for one in task.teachers.values()},
         task.students, lambda name: open_teacher(name, task.recipe.device),
         task.templates,
     )
     for student in task.students:
-        check_fits(student, words[student.teacher])
+        check_fits(student, words[student.name])
     runners: list[Runner] = [*_teacher_runners(task), *(
         StudentRunner(student, task.recipe.threads) for student in task.students
     )]
@@ -78,7 +79,7 @@ def _evaluate(task: Task) -> dict[str, Any]:
     with progress('embedding', len(task.pairs), 'pairs') as bar:
         embed_pairs(task.pairs, runners, files, bar.advance)
     reference = truth_of(task.pairs, task.vocabulary, task.phrase) if task.phrase else None
-    evaluated = judge(task.pairs, _results(task), files, words, reference)
+    evaluated = judge(task.pairs, results, files, words, reference)
     students = [runner for runner in runners if isinstance(runner, StudentRunner)]
     latency = measure_latency(task.pairs, students)
     for result in evaluated.results:
@@ -86,8 +87,8 @@ def _evaluate(task: Task) -> dict[str, Any]:
     return _write(task, evaluated)
 
 
-def _wanted_teachers(task: Task) -> dict[str, str]:
-    """Give the name of every teacher whose words are needed, by its id."""
+def _names_of(task: Task) -> dict[str, str]:
+    """Give what every teacher is opened by, by its id."""
     wanted = {student.teacher: student.teacher_name for student in task.students}
     if task.taught is not None:
         wanted[task.taught.id] = task.taught.name

@@ -48,7 +48,7 @@ def flatten(evaluated: Evaluated, result: Result) -> EmbeddingMap:
     images = np.concatenate(list(rows.values()))
     places = _plane(images)
     label = evaluated.reference.label[chosen]
-    words = _among(places, images @ evaluated.words[result.teacher].embeddings.T)
+    words = _among(places, images @ evaluated.words[result.name].embeddings.T)
     parts = np.split(places, np.cumsum([len(row) for row in rows.values()])[:-1])
     return EmbeddingMap(
         words, {name: (part, label) for name, part in zip(names, parts)}, len(chosen)

@@ -253,14 +253,14 @@ def judge(
     Find what every model says, and hold it against the truth or what the teacher says of colour.
 
     :param results: teachers first; completed here.
-    :param words: by teacher.
+    :param words: by the name of the result.
     :param truth: None where the data set has no labels.
     """
     for result in results:
-        result.said = listen(files[result.name], pairs, words[result.teacher])
+        result.said = listen(files[result.name], pairs, words[result.name])
     reference = truth or _of_teacher(results[0], words, len(pairs))
     for result in results:
-        measure_angles(files[result.name], words[result.teacher], reference, result.said)
+        measure_angles(files[result.name], words[result.name], reference, result.said)
     masks = counted(results, reference)
     for result in results:
         result.scores = {
@@ -281,7 +281,7 @@ def _of_teacher(teacher: Result, words: Mapping[str, Vocabulary], count: int) ->
     said = teacher.said.get(RGB)
     label = np.full(count, NO_LABEL, np.int32) if said is None else said.label
     return Reference(
-        words[teacher.teacher].labels, label, False, teacher.teacher,
+        words[teacher.name].labels, label, False, teacher.teacher,
         unknown=int(np.sum(label == NO_LABEL)),
     )
 

@@ -5,16 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 import re
 
 from edgevl_ros.core.errors import VocabularyError
-from edgevl_ros.core.vocabulary import (
-    canonical_phrase,
-    check_labels,
-    PhraseBank,
-    Vocabulary,
-)
+from edgevl_ros.core.vocabulary import canonical_phrase, check_labels, Vocabulary
 from edgevl_training.errors import DatasetError, RecipeError, TeacherError
 from edgevl_training.evaluation.students import Student
 from edgevl_training.phrases import phrase_texts
@@ -75,44 +71,66 @@ def _lines(given: Sequence[str]) -> list[str]:
 
 def embed_words(
     phrases: Sequence[str],
-    wanted: Mapping[str, str],
+    results: Mapping[str, str],
+    names: Mapping[str, str],
     loaded: Mapping[str, Callable[[], Teacher]],
     students: Sequence[Student],
     open_named: Callable[[str], Teacher],
     templates: Sequence[str] | None = None,
 ) -> dict[str, Vocabulary]:
     """
-    Embed the phrases in the space of every teacher that a result belongs to.
+    Embed the phrases for every result, in the space of its teacher.
 
-    Those of a bundle's bank count where it has all of them, for they are what a robot compares
-    with, and measuring a bundle then needs no torch. Else the teacher embeds them.
+    A student whose bundle has a bank with all of them is measured with those rows, for they are
+    what a robot compares with, and measuring a bundle then needs no torch. All others of a teacher
+    share the rows of its last such bundle that was curated with the same sentences as its last
+    student, which is the deployed one; else the teacher embeds the phrases.
 
-    :param wanted: what `open_teacher` knows each teacher by, by its id.
+    :param results: the id of the teacher of every result, by the name of the result.
+    :param names: what `open_teacher` knows each teacher by, by its id.
     :param loaded: by id, those that are run.
     :param open_named: opens one of the others.
     :param templates: sentences around each phrase, where a teacher embeds them; its own unless
         given.
+    :returns: the phrases for each result, by its name.
     :raises VocabularyError: naming the phrases that no bank has, with the remedy.
     :raises TeacherError: when a name leads to another teacher.
     """
+    banks = {student.name: _of_bank(phrases, student) for student in students
+             if student.bank is not None}
+    shared: dict[str, Vocabulary] = {}
     words = {}
-    for id_, name in wanted.items():
-        banks = {
-            student.name: student.bank for student in students
-            if student.bank is not None and student.teacher == id_
-        }
-        found, problems = _of_banks(phrases, banks)
-        if found is None and problems and id_ not in loaded:
-            raise VocabularyError(
-                '\n'.join(problems) + f'\nTo mend it: --teacher {name} embeds any phrase; or name '
-                'phrases that the bundle knows with --vocabulary, and the words for a label of '
-                'the data set with "label = phrase"'
-            )
-        if found is None:
-            teacher = loaded[id_]() if id_ in loaded else _opened(name, id_, open_named)
-            found = _of_teacher(phrases, teacher, templates)
-        words[id_] = found
+    for name, id_ in results.items():
+        own = banks.get(name)
+        if not isinstance(own, Vocabulary):
+            if id_ not in shared:
+                shared[id_] = _shared(
+                    phrases, [one for one in students if one.teacher == id_], banks,
+                    names[id_], loaded.get(id_) or partial(_opened, names[id_], id_, open_named),
+                    id_ in loaded, templates,
+                )
+            own = shared[id_]
+        words[name] = own
     return words
+
+
+def _shared(
+    phrases: Sequence[str], students: Sequence[Student], banks: Mapping[str, Vocabulary | str],
+    name: str, load: Callable[[], Teacher], is_run: bool, templates: Sequence[str] | None,
+) -> Vocabulary:
+    """Give the rows of all results of one teacher that have none of their own."""
+    alike = [one for one in students if one.prompts == students[-1].prompts]
+    found = [banks[one.name] for one in alike if one.name in banks]
+    for bank in reversed(found):
+        if isinstance(bank, Vocabulary):
+            return bank
+    if found and not is_run:
+        raise VocabularyError(
+            '\n'.join(map(str, found)) + f'\nTo mend it: --teacher {name} embeds any phrase; or '
+            'name phrases that the bundle knows with --vocabulary, and the words for a label of '
+            'the data set with "label = phrase"'
+        )
+    return _of_teacher(phrases, load(), templates)
 
 
 def check_fits(student: Student, words: Vocabulary) -> None:
@@ -139,17 +157,13 @@ def _of_teacher(
     return Vocabulary(tuple(phrases), rows, float(teacher.logit_scale), teacher.id)
 
 
-def _of_banks(
-    phrases: Sequence[str], banks: Mapping[str, PhraseBank]
-) -> tuple[Vocabulary | None, list[str]]:
-    """Find the phrases in the first bank that has them all; else say what each one lacks."""
-    problems = []
-    for name, bank in banks.items():
-        try:
-            return bank.vocabulary(phrases), []
-        except VocabularyError as error:
-            problems.append(f'--models {name}: {error}')
-    return None, problems
+def _of_bank(phrases: Sequence[str], student: Student) -> Vocabulary | str:
+    """Find the phrases in the bank of a bundle, or say what it lacks."""
+    assert student.bank is not None
+    try:
+        return student.bank.vocabulary(phrases)
+    except VocabularyError as error:
+        return f'--models {student.name}: {error}'
 
 
 def _opened(name: str, id_: str, open_named: Callable[[str], Teacher]) -> Teacher:

@@ -26,6 +26,7 @@ from edgevl_training.errors import DatasetError, OutputError, RecipeError
 from edgevl_training.evaluation.choice_of_words import words_for
 from edgevl_training.evaluation.pairs import select_pairs
 from edgevl_training.evaluation.recipe import EvaluateRecipe
+from edgevl_training.evaluation.students import open_student
 from edgevl_training.evaluation.task import open_task
 from edgevl_training.evaluation.words import embed_words
 from edgevl_training.frames import color_of, second_of
@@ -294,18 +295,62 @@ def test_words_are_those_of_the_data_set_and_of_the_bundle(tmp_path, tiny_bundle
             asked.append((phrases, templates))
             return np.eye(len(phrases), 8, dtype=np.float32)
 
+    results, names = {'teacher': TEACHER, 'int8': TEACHER}, {TEACHER: TEACHER}
     words = embed_words(
-        ['annualcrop', 'red'], {TEACHER: TEACHER}, {TEACHER: Listener}, task.students, None,
+        ['annualcrop', 'red'], results, names, {TEACHER: Listener}, task.students, None,
         task.templates)
     assert asked == [(['annual crop', 'red'], TEMPLATES['indoor'])]
-    assert words[TEACHER].labels == ('annualcrop', 'red')
+    assert words['int8'].labels == words['teacher'].labels == ('annualcrop', 'red')
     # What the robot compares with counts where there is all of it, whoever is run beside.
     words = embed_words(
-        ['blue', 'red'], {TEACHER: TEACHER}, {TEACHER: Listener}, task.students, None,
+        ['blue', 'red'], results, names, {TEACHER: Listener}, task.students, None,
         task.templates)
     bank = Bundle.open(tiny_bundle).phrases.vocabulary(['blue', 'red'])
-    np.testing.assert_array_equal(words[TEACHER].embeddings, bank.embeddings)
+    for name in results:
+        np.testing.assert_array_equal(words[name].embeddings, bank.embeddings)
     assert len(asked) == 1
+
+
+def test_every_bundle_is_measured_with_the_words_of_its_own_robot(tiny_bundle):
+    new = open_student('new', tiny_bundle)
+    rows = np.ascontiguousarray(np.eye(2, 8, dtype=np.float32)[::-1])
+    other = replace(new.bank, index={'blue': 0, 'red': 1}, embeddings=rows)
+    old = replace(new, name='old', bank=other)
+    results = dict.fromkeys(('teacher', 'old', 'new', 'exported'), TEACHER)
+    exported = replace(new, name='exported', bank=None)
+
+    def first_words(*students):
+        words = embed_words(
+            ['blue', 'red'], results, {TEACHER: TEACHER}, {}, students, None)
+        return {name: words[name].embeddings[0].argmax() for name in results}
+
+    ours = new.bank.vocabulary(['blue', 'red']).embeddings[0].argmax()
+    assert ours != 1
+    # What has no words of its own goes by those of the deployed student, which comes last.
+    assert first_words(old, exported, new) == {
+        'teacher': ours, 'old': 1, 'new': ours, 'exported': ours}
+    assert first_words(new, exported, old) == {
+        'teacher': 1, 'old': 1, 'new': ours, 'exported': 1}
+
+
+def test_words_of_other_sentences_are_not_those_of_the_deployed_student(tiny_bundle):
+    old = open_student('old', tiny_bundle)
+    new = replace(old, name='new', bank=None, prompts='things')
+
+    class Listener:
+        id = TEACHER  # noqa: A003 (the field's own word)
+        logit_scale = 20.0
+
+        def embed_texts(self, phrases, templates):
+            assert templates == TEMPLATES['things']
+            return np.eye(len(phrases), 8, dtype=np.float32)
+
+    words = embed_words(
+        ['blue', 'red'], {'new': TEACHER, 'old': TEACHER}, {TEACHER: 'named'}, {}, (old, new),
+        {'named': Listener()}.get, TEMPLATES['things'])
+    np.testing.assert_array_equal(words['new'].embeddings, np.eye(2, 8))
+    bank = old.bank.vocabulary(['blue', 'red']).embeddings
+    np.testing.assert_array_equal(words['old'].embeddings, bank)
 
 
 @pytest.mark.parametrize(('verbs', 'wanted'), [
