@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_training.errors import TrainingError
-from edgevl_training.output import atomic
+from edgevl_training.students.weights import write_tensors
 from safetensors import safe_open, SafetensorError
-from safetensors.torch import save_file
 import torch
 from torch import nn
 
@@ -36,8 +35,7 @@ def save(
     # Weights that two layers share are written twice: safetensors knows no references.
     owned = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
              for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
-        save_file(owned, temporary, metadata={'state': json.dumps(state)})
+    write_tensors(path, owned, {'state': json.dumps(state)})
 
 
 def load(

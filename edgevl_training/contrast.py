@@ -29,6 +29,7 @@ from edgevl_training.training_recipe import (
     TrainingRecipe,
 )
 from edgevl_training.training_stage import (
+    learned_by,
     NOT_PURPOSE,
     outcome,
     PREPROCESS,
@@ -248,7 +249,7 @@ def _modalities(recipe: ContrastRecipe) -> str:
 
 def _learned(recipe: ContrastRecipe) -> str:
     """Give what the student was distilled on."""
-    return str(read_manifest(recipe.student, 'distill')['recipe']['modalities'])
+    return learned_by(read_manifest(recipe.student, 'distill'))
 
 
 def _objective(

@@ -124,6 +124,23 @@ def run(arguments: list[str]) -> int:
     return _summarise(recipe.out) if first else 0
 
 
+def check_student(recipe: DistillRecipe) -> None:
+    """
+    See before any work that there is such a student, and that it trains on images of that size.
+
+    :raises EdgeVLError: naming what does not go together.
+    """
+    from edgevl_training.students.backbones import check_weights
+    from edgevl_training.students.student import open_student
+    from edgevl_training.training_plan import training_spec
+
+    _weights_identity(recipe.weights)
+    check_weights(recipe.student, recipe.weights)
+    student = open_student(recipe.student, 2, weights=None, image_size=recipe.image_size)
+    spec = preprocess_of(student.color, student.image_size, SecondModality(), recipe.resize)
+    training_spec(student, spec, recipe.train_size)
+
+
 def purpose_of(recipe: DistillRecipe) -> dict[str, Any]:
     """Give all that decides the result, as the manifest will hold it."""
     return {
@@ -164,9 +181,10 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     from edgevl_training.teaching.crop_teacher import open_crop_teacher
     from edgevl_training.training_loop import Trainer
 
-    modalities = MODALITIES[recipe.modalities]
+    train = CuratedSplit(recipe.data, 'train', MODALITIES[recipe.modalities])
+    learned = recipe.modalities if train.has_depth.any() else 'rgb'
+    modalities = MODALITIES[learned]
     training = training_of(recipe, accelerator, modalities)
-    train = CuratedSplit(recipe.data, 'train', modalities)
     validation = CuratedSplit(recipe.data, 'validation', modalities)
     student = _begin(recipe, train.dim)
     if recipe.teacher is not None and recipe.epochs:
@@ -176,6 +194,11 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     spec = preprocess_of(
         student.color, student.image_size, train.modality, recipe.resize, recipe.near, recipe.far
     )
+    trainer = Trainer(
+        accelerator, student, partial(distillation_terms, modalities=modalities),
+        {modality.value: 1.0 for modality in modalities}, spec, training, recipe.out,
+        choice_of(recipe.choose, recipe.data, [train, validation]),
+    )
     if accelerator.is_main_process:
         write_text(recipe.out / PREPROCESS, spec.to_yaml())
         print(
@@ -184,11 +207,8 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
             f'the epoch by, on {accelerator.num_processes} x {accelerator.device.type}',
             flush=True,
         )
-    trainer = Trainer(
-        accelerator, student, partial(distillation_terms, modalities=modalities),
-        {modality.value: 1.0 for modality in modalities}, spec, training, recipe.out,
-        choice_of(recipe.choose, recipe.data, [train, validation]),
-    )
+        if learned != recipe.modalities:
+            print(f'no pair has a {train.modality.name} picture: it learns colour alone')
     if recipe.epochs:
         trainer.fit(train, validation)
         trainer.take_best()
@@ -197,7 +217,9 @@ def _distil(recipe: DistillRecipe, accelerator: Accelerator) -> dict[str, Any]:
     if not accelerator.is_main_process:
         return {}
     save_student(student, recipe.out / STUDENT)
-    return outcome(recipe.out, student, spec, trainer, train, validation)
+    return {
+        **outcome(recipe.out, student, spec, trainer, train, validation), 'modalities': learned,
+    }
 
 
 def distillation_terms(

@@ -29,7 +29,7 @@ from edgevl_training.output import (
 )
 from edgevl_training.recipe import parse, Recipe
 from edgevl_training.training_recipe import MODALITIES
-from edgevl_training.training_stage import parameters_of, PREPROCESS, STUDENT
+from edgevl_training.training_stage import learned_by, parameters_of, PREPROCESS, STUDENT
 from pydantic import Field
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _export(recipe: ExportRecipe, manifest: dict[str, Any], data: Path) -> dict[
     from edgevl_training.exporting.threads import torch_threads
 
     int8 = manifest['verb'] == 'contrast'
-    names = manifest['modalities'] if int8 else manifest['recipe']['modalities']
+    names = learned_by(manifest)
     split = CuratedSplit(data, 'validation', MODALITIES[names])
     student = _load(recipe.student / STUDENT, int8)
     print(

@@ -41,16 +41,19 @@ from typing import Any, Literal
 import warnings
 
 from edgevl_ros.core.preprocess import ColorSpec
-from edgevl_training.output import atomic
 from edgevl_training.quantize import ACTIVATION_LEVELS, activation_scale
 from edgevl_training.students.backbones import open_backbone
 from edgevl_training.students.folding import fold_batch_norm
 from edgevl_training.students.student import Student
-from edgevl_training.students.weights import load_strictly, read_tensors, StudentError
+from edgevl_training.students.weights import (
+    load_strictly,
+    read_tensors,
+    StudentError,
+    write_tensors,
+)
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
 
@@ -292,8 +295,7 @@ def float_twin(student: Student) -> Student:
 def save_quantized(student: Student, path: Path) -> None:
     """Write weights, scales and what is needed to build the student again, as safetensors."""
     tensors = {name: value.contiguous() for name, value in student.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, {_METADATA: json.dumps(_about(student))})
+    write_tensors(path, tensors, {_METADATA: json.dumps(_about(student))})
 
 
 def load_quantized(path: Path) -> Student:

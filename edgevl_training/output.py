@@ -21,6 +21,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
+from edgevl_ros.core.errors import EdgeVLError
 from edgevl_training.errors import DatasetError, OtherOutputError, OutputError
 
 SCHEMA = 1
@@ -111,8 +112,11 @@ class OutputFolder:
             write_json(self.path / IN_PROGRESS, self._purpose)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Let go of the folder."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let go of the folder, also of its name where nothing but a refusal came of it."""
+        refused = kind is not None and issubclass(kind, EdgeVLError)
+        if refused and {item.name for item in self.path.iterdir()} == {_LOCK, IN_PROGRESS}:
+            (self.path / IN_PROGRESS).unlink()
         if self.finished:
             (self.path / _LOCK).unlink(missing_ok=True)
         self._lock.close()

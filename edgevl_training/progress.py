@@ -16,11 +16,12 @@ _LINE_EVERY_S = 10.0
 class Progress:
     """How far a piece of work is; made by `progress`."""
 
-    def __init__(self, title: str, total: float, unit: str) -> None:
-        """Start at zero of ``total`` units; a total of 0 is unknown."""
+    def __init__(self, title: str, total: float, unit: str, done: float = 0.0) -> None:
+        """Start at ``done`` of ``total`` units; a total of 0 is unknown."""
         self.title = title
         self.total = total
-        self.done = 0.0
+        # What was done before says nothing about the time left.
+        self.done = self._before = done
         self.note = ''
         self._unit = unit
         self._started_s = self._said_s = time.monotonic()
@@ -34,8 +35,11 @@ class Progress:
             self._said_s = now_s
             print(self._line(now_s - self._started_s), file=sys.stderr, flush=True)
 
+    def _rate(self, elapsed_s: float) -> float:
+        return (self.done - self._before) / elapsed_s if elapsed_s else 0.0
+
     def _line(self, elapsed_s: float) -> str:
-        rate = self.done / elapsed_s if elapsed_s else 0.0
+        rate = self._rate(elapsed_s)
         text = f'{self.title}: {self.done:.0f}'
         if self.total:
             text += f' of {self.total:.0f} {self._unit}, {rate:.1f}/s'
@@ -50,7 +54,7 @@ class Progress:
 class _Bar(Progress):
     """The same on a terminal, drawn by rich."""
 
-    def __init__(self, title: str, total: float, unit: str) -> None:
+    def __init__(self, title: str, total: float, unit: str, done: float = 0.0) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -61,31 +65,38 @@ class _Bar(Progress):
             TimeRemainingColumn,
         )
 
-        super().__init__(title, total, unit)
+        super().__init__(title, total, unit, done)
         self.bars = Bars(
             TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(),
             TextColumn(f'{{task.completed:.0f}} {unit}, {{task.fields[rate]}}/s'),
             TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[note]}'),
             console=Console(stderr=True),
         )
-        self._task = self.bars.add_task(title, total=total or None, rate='0', note='')
+        self._task = self.bars.add_task(
+            title, total=total or None, completed=round(done), rate='0', note=''
+        )
 
     def advance(self, amount: float, note: str = '') -> None:
         self.done += amount
         self.note = note or self.note
-        elapsed_s = time.monotonic() - self._started_s
-        rate = self.done / elapsed_s if elapsed_s else 0.0
+        rate = self._rate(time.monotonic() - self._started_s)
         self.bars.update(
             self._task, completed=self.done, note=self.note, rate=f'{rate:.1f}'
         )
 
 
 @contextmanager
-def progress(title: str, total: float, unit: str) -> Iterator[Progress]:
-    """Show progress on stderr for the time of a ``with``: a bar on a terminal, else lines."""
+def progress(
+    title: str, total: float, unit: str, done: float = 0.0
+) -> Iterator[Progress]:
+    """
+    Show progress on stderr for the time of a ``with``: a bar on a terminal, else lines.
+
+    :param done: units that an earlier run has done.
+    """
     if not sys.stderr.isatty():
-        yield Progress(title, total, unit)
+        yield Progress(title, total, unit, done)
         return
-    bar = _Bar(title, total, unit)
+    bar = _Bar(title, total, unit, done)
     with bar.bars:
         yield bar

@@ -117,9 +117,7 @@ class Trainer:
                 f'train on, one for each process and accumulated batch, found {len(train)}'
             )
         done, wanted = len(self.epochs), self._training.epochs
-        with self._log() as log, self._progress(wanted * batches) as bar:
-            if bar is not None:
-                bar.advance(done * batches)
+        with self._log() as log, self._progress(wanted * batches, done * batches) as bar:
             for epoch in range(done, wanted):
                 self._epoch(epoch, train, validation, plan, batches, bar)
                 self._keep(log)
@@ -154,6 +152,12 @@ class Trainer:
 
     def _step(self, batch: Batch, epoch: int, number: int) -> dict[str, float]:
         """Go a step down the loss; give its terms."""
+        try:
+            return self._descend(batch, epoch, number)
+        except torch.cuda.OutOfMemoryError as error:
+            raise TrainingError(_too_large(len(batch.rows), str(error))) from error
+
+    def _descend(self, batch: Batch, epoch: int, number: int) -> dict[str, float]:
         with self._accelerator.accumulate(self._model):
             terms = self._objective(self._features(self._model, batch))
             loss = torch.stack([self._weights[name] * terms[name] for name in terms]).sum()
@@ -266,19 +270,27 @@ class Trainer:
             yield log
 
     @contextmanager
-    def _progress(self, batches: int) -> Iterator[Progress | None]:
+    def _progress(self, batches: int, done: int) -> Iterator[Progress | None]:
         """Let the first process show how far all are."""
         title = f'{self._folder.name}: {self._training.epochs} epochs'
         if not self._accelerator.is_main_process:
             yield None
             return
-        with progress(title, batches, 'batches') as bar:
+        with progress(title, batches, 'batches', done) as bar:
             yield bar
 
 
 def _note(epoch: int, means: dict[str, float]) -> str:
     losses = '  '.join(f'{name} {value:.4f}' for name, value in means.items())
     return f'epoch {epoch + 1}  {losses}'
+
+
+def _too_large(pairs: int, reason: str) -> str:
+    return (
+        f'expected a step on {pairs} pairs to fit into the memory of the GPU, found '
+        f'{reason.splitlines()[0][:200]}; begin again in another folder with a larger '
+        '--accumulate, --precision bf16, or a smaller --batch-size'
+    )
 
 
 def _not_finite(

@@ -85,6 +85,11 @@ def outcome(
     }
 
 
+def learned_by(manifest: Mapping[str, Any]) -> str:
+    """Name what a student has learned; a stage may have settled what its recipe left open."""
+    return str(manifest.get('modalities') or manifest['recipe']['modalities'])
+
+
 def parameters_of(student: Student) -> int:
     """Count the numbers that a student learns."""
     return sum(weight.numel() for weight in student.parameters())

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,7 @@ def check(
     :raises RecipeError: listing everything that is wrong.
     :raises OutputError: when something else lies where the bundle is to be.
     """
-    if recipe.out.exists() and not (recipe.out / MANIFEST).is_file():
-        raise OutputError(
-            f'{recipe.out}: expected nothing or a bundle, found something else; name another --out'
-        )
+    _check_folders(recipe)
     problems = _settings_without_effect(recipe, steps)
     for step in steps:
         try:
@@ -48,6 +46,26 @@ def check(
         read_labels(recipe.vocabulary)
     if problems:
         raise RecipeError('\n'.join(dict.fromkeys(problems)))
+
+
+def _check_folders(recipe: AdaptRecipe) -> None:
+    out, work = recipe.out.resolve(), recipe.work_folder.resolve()
+    if recipe.out.exists() and not (recipe.out / MANIFEST).is_file():
+        raise OutputError(
+            f'{recipe.out}: expected nothing or a bundle, found something else; name another --out'
+        )
+    if out == work or out in work.parents:
+        raise OutputError(
+            f'--work {recipe.work_folder}: expected a folder outside of --out {recipe.out}, which '
+            'is to hold the bundle alone; name another --work'
+        )
+    for option, folder in (('--out', out), ('--work', work)):
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise OutputError(
+                f'{option} {folder}: expected a place to write to, found that {nearest} is no '
+                'folder or may not be written to; name another'
+            )
 
 
 def _with_origins(message: str, recipe: AdaptRecipe, file: Path, config: Path) -> str:
@@ -81,6 +99,10 @@ def _check_step(step: Step, file: Path) -> None:
     parsed: Any = parse(recipe_class(step.verb), step.verb, step.words(file), list(VERBS))
     if step.verb == 'curate':
         read_superset(parsed.superset)
+    if step.verb == 'distill' and step.state != 'done':
+        from edgevl_training.distill import check_student
+
+        check_student(parsed)
     if step.state != 'done' and getattr(parsed, 'teacher', None) and step.verb in _TEACHING:
         from edgevl_training.teachers.teacher import choose_teacher
 

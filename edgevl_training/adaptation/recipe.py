@@ -55,6 +55,15 @@ class AdaptRecipe(Recipe):
     depth_topic: str | None = Field(None, description=_ABOUT['depth_topic'])
     truth: Path | None = Field(None, description=_ABOUT['truth'])
 
+    @field_validator('out')
+    @classmethod
+    def _has_a_name(cls, out: Path) -> Path:
+        # The work folder is named after it.
+        out = out.resolve() if out.name in ('', '..') else out
+        if not out.name:
+            raise ValueError(f'expected a folder with a name, found {out}')
+        return out
+
     @field_validator('set')
     @classmethod
     def _says_what(cls, settings: tuple[str, ...]) -> tuple[str, ...]:

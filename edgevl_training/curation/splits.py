@@ -223,6 +223,6 @@ def _remedy(bag: NDArray[np.int32], stamp_ns: NDArray[np.int64], rules: SplitRul
         if not _empty_splits(_by_block(bag, stamp_ns, rules, block_s), rules):
             return f'--split-by block --block-seconds {block_s:g} would do'
     return (
-        'record for longer, make --gap-seconds and --block-seconds smaller, or do without some '
-        'splits (--split 1 0 0)'
+        'record for longer, make --gap-seconds and --block-seconds smaller, or do without '
+        'test pairs (--split 0.9 0.1 0)'
     )

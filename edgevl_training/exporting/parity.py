@@ -99,22 +99,24 @@ def summary_of(cosines: Cosines) -> dict[str, Any]:
 
 def check(cosines: Mapping[str, Cosines], exported: Mapping[str, Exported]) -> None:
     """
-    Refuse graphs that are not the network that was trained.
+    Refuse graphs that are not the network that was trained, or not each other's like.
 
     :raises TrainingError: naming those whose mean cosine is not above `LEAST_COSINE`.
     """
     problems = [
-        f'  {name}, {modality.value}: {values.mean():.5f} to the {exported[name].against} network'
-        for name in exported for modality, values in cosines[name].items()
+        f'  {name}, {modality.value}: {values.mean():.5f} to '
+        + (f'the {exported[name].against} network' if name in exported else 'each other')
+        for name, of_modality in cosines.items() for modality, values in of_modality.items()
         # Written so that NaN, which compares false with everything, is refused.
         if not values.mean() > LEAST_COSINE
     ]
     if problems:
         raise TrainingError(
-            f'expected exported graphs whose mean cosine to the trained network is above '
-            f'{LEAST_COSINE}, found\n' + '\n'.join(problems) + '\nSuch a graph would not do on a '
-            'robot what was trained. Train the INT8 student further ("edgevl contrast"), or '
-            'calibrate it with more pictures (--calibration-pairs).'
+            'expected exported graphs whose mean cosine to the trained network, and of two '
+            f'placements to each other, is above {LEAST_COSINE}, found\n' + '\n'.join(problems)
+            + '\nSuch a graph would not do on a robot what was trained. Train the INT8 student '
+            'further ("edgevl contrast"), or calibrate it with more pictures '
+            '(--calibration-pairs).'
         )
 
 

@@ -64,19 +64,28 @@ def open_backbone(name: str, image_size: int | None, weights: Weights) -> Backbo
         raise StudentError(
             f'image_size: expected {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}, found {image_size}'
         )
+    check_weights(name, weights)
     if name == DAT_T:
         return _open_dat(image_size or DAT_IMAGE_SIZE, weights)
     return _open_timm(_timm_name(name), image_size, weights)
 
 
+def check_weights(name: str, weights: Weights) -> None:
+    """
+    Refuse ImageNet weights where nobody has any.
+
+    :raises StudentError: with the remedy.
+    """
+    if name == DAT_T and weights == IMAGENET:
+        raise StudentError(
+            f'{DAT_T}: no ImageNet weights are published in the layout of this network; '
+            'give a file of your own training, or none to start from random weights'
+        )
+
+
 def _open_dat(image_size: int, weights: Weights) -> Backbone:
     from edgevl_training.students.dat import DAT
 
-    if weights == IMAGENET:
-        raise StudentError(
-            f'{DAT_T}: no ImageNet weights are published in the layout of this network; '
-            'give a file of your own training, or None to start from random weights'
-        )
     try:
         module = DAT(image_size)
     except ValueError as error:

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from edgevl_ros.core.preprocess import ColorSpec
-from edgevl_training.output import atomic
 from edgevl_training.students.backbones import Backbone, open_backbone, Weights
-from edgevl_training.students.weights import load_strictly, read_tensors, StudentError
+from edgevl_training.students.weights import (
+    load_strictly,
+    read_tensors,
+    StudentError,
+    write_tensors,
+)
 from safetensors import safe_open
-from safetensors.torch import save_file
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -77,8 +80,7 @@ def save_student(student: Student, path: Path) -> None:
         'color': asdict(student.color),
     }
     tensors = {name: value.contiguous() for name, value in student.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, {_METADATA: json.dumps(about)})
+    write_tensors(path, tensors, {_METADATA: json.dumps(about)})
 
 
 def load_student(path: Path) -> Student:

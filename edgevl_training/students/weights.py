@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgevl_ros.core.errors import EdgeVLError
+from edgevl_training.output import atomic
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 import torch
 from torch import nn
 
@@ -49,6 +50,22 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             f'{path}: cannot be read as tensors alone, and nothing else is loaded: {reason}'
         ) from error
     return _unwrapped(path, content)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> None:
+    """
+    Write a ``.safetensors`` file whole or not at all.
+
+    :raises OSError: when it cannot be written, as on a full disk.
+    """
+    with atomic(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, dict(metadata))
+        except SafetensorError as error:
+            # That is how safetensors tells of a full disk.
+            raise OSError(f'{path}: expected to write weights: {error}') from error
 
 
 def _unwrapped(path: Path, content: object) -> dict[str, torch.Tensor]:

@@ -169,6 +169,17 @@ def test_a_teacher_is_not_averaged_over_what_people_have_sorted(layout, stems, s
     (('--vocabulary', 'kitchen', 'Kitchen'), '--vocabulary: expected distinct labels'),
     (('--vocabulary', 'nowhere.txt'), '--vocabulary: nowhere.txt: expected a text file'),
     ((), 'expected either --bags or --images'),
+    (('--out', '/'), '--out: expected a folder with a name'),
+    (('--out', '.'), 'expected nothing or a bundle, found something else'),
+    (('--out', 'nowhere', '--work', 'nowhere/work'), '--work nowhere/work: .* outside of --out'),
+    (('--out', 'nowhere', '--work', 'nowhere'), '--work nowhere: .* outside of --out'),
+    (('--out', f'{__file__}/bundle'), '--out .*: expected a place to write to'),
+    (('--set', 'distill.student=vitt_s'), 'vitt_s'),
+    (('--set', 'distill.weights=/no/such.safetensors'), '--weights: expected imagenet, none or'),
+    (('--set', 'distill.student=vit_s'), '--train-size 160: expected a student that takes'),
+    (('--set', 'distill.student=dat_t'), 'dat_t: no ImageNet weights are published'),
+    (('--set', 'distill.student=dat_t', 'distill.weights=none', 'distill.image_size=100'),
+     'dat_t: '),
 ])
 def test_what_cannot_be_is_refused(refused, words, said):
     import re

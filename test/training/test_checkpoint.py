@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import resource
 
 import pytest
 
@@ -19,6 +20,18 @@ def network(features=4):
     model = torch.nn.Sequential(torch.nn.Conv2d(3, features, 3), torch.nn.BatchNorm2d(features))
     model.to(memory_format=torch.channels_last)
     return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+
+
+def test_a_disk_that_is_full_is_told_as_other_files_tell_it(tmp_path):
+    model, _ = network(64)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match='expected to write weights: .*'):
+            checkpoint.save(tmp_path / 'c.safetensors', model, None, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def train(model, optimizer, steps):

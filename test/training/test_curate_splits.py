@@ -155,7 +155,7 @@ def test_a_long_recording_gets_the_longest_blocks():
 def test_a_moment_can_only_be_one_split():
     """Nothing helps a single pair but wanting one split."""
     columns = bags(recording(1, rate=1))
-    with pytest.raises(DatasetError, match='--split 1 0 0'):
+    with pytest.raises(DatasetError, match='--split 0.9 0.1 0'):
         split_pairs(*columns, SplitRules())
     alone = split_pairs(*columns, SplitRules((1.0, 0.0, 0.0)))
     assert alone.split.tolist() == [0]

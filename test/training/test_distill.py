@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 import cv2
+from edgevl_ros.core.errors import EdgeVLError
 from edgevl_ros.core.files import sha256_of
 from edgevl_ros.core.preprocess import ColorSpec, PreprocessSpec
 import numpy as np
@@ -22,9 +23,12 @@ from edgevl_training.errors import OutputError, RecipeError, TrainingError  # no
 from edgevl_training.output import read_manifest  # noqa: E402
 from edgevl_training.students.student import load_student, open_student  # noqa: E402
 from edgevl_training.training_data import batches_of, BatchPlan  # noqa: E402
+from edgevl_training.training_loop import Trainer  # noqa: E402
+from edgevl_training.training_stage import learned_by  # noqa: E402
 from support.curated_folder import make_curated  # noqa: E402
 from support.distilling import arguments, make_data, metrics_of  # noqa: E402
 
+FIXED = ('--student', 'timm:vit_tiny_patch16_224', '--image-size', '32')
 GREY = ColorSpec((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -149,8 +153,7 @@ def test_training_on_a_smaller_size_leaves_the_robots_size(data, tmp_path):
 
 def test_a_student_of_one_size_is_not_trained_on_another(data, tmp_path):
     with pytest.raises(TrainingError, match='--train-size 48: expected a student that takes'):
-        fixed = ('--student', 'timm:vit_tiny_patch16_224', '--image-size', '32')
-        run(arguments(data, tmp_path / 'out', *fixed, '--train-size', '48'))
+        run(arguments(data, tmp_path / 'out', *FIXED, '--train-size', '48'))
 
 
 def test_no_epoch_gives_the_student_as_it_begins(data, tmp_path):
@@ -178,6 +181,38 @@ def test_one_modality_alone(data, tmp_path, modality, other):
     assert not [name for name in epoch if name.endswith(other)]
     counts = read_manifest(tmp_path / 'o', 'distill')['counts']
     assert counts['train'] == (14 if modality == 'rgb' else 13)
+
+
+def test_pairs_without_a_second_picture_give_a_student_of_colour_alone(tmp_path, capsys):
+    """So that no bundle of it claims depth, and no robot fuses what was never trained."""
+    rng = np.random.default_rng(0)
+    pictures = list(rng.integers(0, 256, (6, 20, 24, 3), np.uint8))
+    data = make_curated(
+        tmp_path / 'data', pictures, np.eye(6), splits=['train'] * 4 + ['validation'] * 2)
+    assert run(arguments(data, tmp_path / 'o', '--epochs', '1')) == 0
+    manifest = read_manifest(tmp_path / 'o', 'distill')
+    assert manifest['recipe']['modalities'] == 'both' and learned_by(manifest) == 'rgb'
+    assert 'train_depth' not in metrics_of(tmp_path / 'o')[0]
+    assert 'no pair has a depth picture: it learns colour alone' in capsys.readouterr().out
+
+
+def test_a_refused_option_does_not_keep_the_folder(data, tmp_path):
+    for more, message in (
+        (('--student', 'timm:test_vitt'), 'test_vit'),
+        ((*FIXED, '--train-size', '48'), '--train-size 48: expected a student that takes'),
+    ):
+        with pytest.raises(EdgeVLError, match=message):
+            run(arguments(data, tmp_path / 'o', *more))
+    assert run(arguments(data, tmp_path / 'o', '--epochs', '1')) == 0
+
+
+def test_a_step_that_does_not_fit_into_the_gpu_is_told_with_a_remedy(data, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB\nmore')
+
+    monkeypatch.setattr(Trainer, '_features', full)
+    with pytest.raises(TrainingError, match='a step on 4 pairs .*2 GiB; .*--accumulate'):
+        run(arguments(data, tmp_path / 'o'))
 
 
 def test_weights_from_a_file_are_known_by_their_content(data, tmp_path):

@@ -8,6 +8,7 @@ import shutil
 
 from edgevl_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from edgevl_ros.core.files import sha256_of
+from edgevl_ros.core.frame import Modality
 from edgevl_ros.core.preprocess import PreprocessSpec
 import numpy as np
 import pytest
@@ -26,9 +27,11 @@ from edgevl_training.errors import (  # noqa: E402
 )
 from edgevl_training.export import run  # noqa: E402
 from edgevl_training.exporting import int8  # noqa: E402
+from edgevl_training.exporting.parity import check, Exported  # noqa: E402
 from edgevl_training.output import read_manifest  # noqa: E402
 from support.contrasting import arguments, DIM, make_data, make_stage1  # noqa: E402
 
+RGB = Modality.RGB
 INT8 = ['student.onnx', 'student.cpu.onnx']
 ALWAYS = ['preprocess.yaml', 'parity.json', 'parity.png']
 TWINS = ['student.fp32.onnx', 'student.fp16.onnx']
@@ -210,3 +213,11 @@ def test_pairs_that_are_gone_or_others_are_refused(quantized, tmp_path):
 def test_an_unknown_twin_is_refused(quantized, tmp_path):
     with pytest.raises(RecipeError, match='--twins'):
         export(quantized, tmp_path / 'out', '--twins', 'fp8')
+
+
+def test_two_placements_that_differ_are_refused_though_each_is_near_to_the_network():
+    graphs = {name: Exported(b'', torch.nn.Identity(), 'fake-quant') for name in INT8}
+    near = {name: {RGB: np.full(4, 0.9995)} for name in INT8}
+    check({**near, ' | '.join(INT8): {RGB: np.full(4, 0.9992)}}, graphs)
+    with pytest.raises(TrainingError, match=r'student.cpu.onnx, rgb: 0.99800 to each other'):
+        check({**near, ' | '.join(INT8): {RGB: np.full(4, 0.998)}}, graphs)

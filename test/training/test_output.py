@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from edgevl_training import output
-from edgevl_training.errors import DatasetError, OutputError
+from edgevl_training.errors import DatasetError, OtherOutputError, OutputError
 from edgevl_training.output import (
     atomic,
     IN_PROGRESS,
@@ -104,6 +104,19 @@ def test_the_same_command_goes_on_and_sweeps_what_is_half_written(tmp_path):
         assert not work.finished
         assert (tmp_path / 'shard.txt').read_text() == 'whole'
         assert not list(tmp_path.rglob(f'*{PARTIAL}'))
+
+
+def test_a_folder_that_nothing_but_a_refusal_came_of_is_free_again(tmp_path):
+    """A mistyped option must not stand in the way of the right one."""
+    with pytest.raises(DatasetError):
+        with OutputFolder(tmp_path, 'brew', {'recipe': {'rate': 'fsat'}}):
+            raise DatasetError('no such rate')
+    with pytest.raises(DatasetError):
+        with OutputFolder(tmp_path, 'brew', PURPOSE):
+            write_text(tmp_path / 'shard.txt', 'work')
+            raise DatasetError('a damaged shard')
+    with pytest.raises(OtherOutputError):
+        OutputFolder(tmp_path, 'brew', {'recipe': {'rate': 'fsat'}}).__enter__()
 
 
 def test_a_finished_folder_is_left_as_it_is(tmp_path):

@@ -50,6 +50,13 @@ def test_the_time_left_is_what_the_rate_so_far_gives(clock, capsys, total, done,
     assert capsys.readouterr().err == line + '\n'
 
 
+def test_what_an_earlier_run_has_done_does_not_hasten_the_rest(clock, capsys):
+    with progress('distill', 100, 'batches', 60) as bar:
+        clock[0] += 10
+        bar.advance(5)
+    assert capsys.readouterr().err == 'distill: 65 of 100 batches, 0.5/s, 0:01:10 left\n'
+
+
 def test_a_terminal_gets_a_bar():
     pytest.importorskip('rich', reason='rich is not installed')
     program = (
