@@ -10,9 +10,9 @@ same network. They differ only in what each runtime asks for:
   that is added to a shortcut (it fuses the sum into the convolution).
 - ONNX Runtime on a CPU: uint8 activations, int32 bias, and a pair around every operator. uint8
   with zero point 128 holds the same numbers as int8 with zero point 0. An activation such as
-  ReLU6 would break the pattern that ONNX Runtime fuses, so its upper end becomes the saturation of
-  the rounding and its lower end a Clip of the rounded numbers. A matrix product of rounded numbers
-  may give float ones (`MatMulIntegerToFloat`); a convolution may not, so one whose output is not
+  ReLU6 would break the pattern that ONNX Runtime fuses, so it becomes a Clip of the rounded
+  numbers, which is the same: rounding keeps the order. A matrix product of rounded numbers may
+  give float ones (`MatMulIntegerToFloat`); a convolution may not, so one whose output is not
   rounded is computed in float, from the rounded weight.
 
 Weights are int8, symmetric, one scale for each output channel. Weights that go through matrix
@@ -120,10 +120,10 @@ class _Placement:
             if value.name in self._scales.activations:
                 self._store(value.name, value.name)
         for node in graph.node:
-            clipped = self._is_folded_clip(node)
-            if clipped or self._is_only_rounded(node):
+            most = self._folded_clip(node)
+            if most is not None or self._is_only_rounded(node):
                 source = self._renamed.get(node.input[0], node.input[0])
-                self._store(source, node.output[0], clip_at_zero=clipped)
+                self._store(source, node.output[0], clipped_at=most)
             elif node.op_type in _MOVES and self._weight_behind(node.input[0]):
                 self._move_weight(node)
             else:
@@ -142,17 +142,16 @@ class _Placement:
             name for node in graph.node for name in node.output
         }
 
-    def _is_folded_clip(self, node: onnx.NodeProto) -> bool:
-        """Tell whether rounding takes over: on ONNX Runtime, of a ReLU or Clip that is stored."""
+    def _folded_clip(self, node: onnx.NodeProto) -> float | None:
+        """Give the upper end of a ReLU or Clip that ONNX Runtime applies to rounded numbers."""
         scale = self._scales.activations.get(node.output[0])
         if scale is None or self._tensorrt or node.op_type not in ('Clip', 'Relu'):
-            return False
+            return None
         least, most = 0.0, np.inf
         if node.op_type == 'Clip':
             bounds = [self._floats.get(name) for name in (*node.input[1:], '', '')[:2]]
             least, most = (-np.inf if bound is None else float(bound) for bound in bounds)
-        # Rounding saturates before the upper end where the scale is that small.
-        return least == 0 and most >= ACTIVATION_LEVELS * scale * (1 - 1e-6)
+        return float(most) if least == 0 else None
 
     def _copy(self, node: onnx.NodeProto) -> None:
         copy = onnx.NodeProto()
@@ -193,19 +192,32 @@ class _Placement:
         if conv.output[0] in self._scales.activations:
             return True
         users = self._consumers.get(conv.output[0], [])
-        return len(users) == 1 and self._is_folded_clip(users[0])
+        return len(users) == 1 and self._folded_clip(users[0]) is not None
 
-    def _store(self, source: str, tensor: str, clip_at_zero: bool = False) -> None:
-        """Round ``source`` to the scale of ``tensor``; later nodes then read the rounded one."""
+    def _store(self, source: str, tensor: str, clipped_at: float | None = None) -> None:
+        """
+        Round ``source`` to the scale of ``tensor``; later nodes then read the rounded one.
+
+        :param clipped_at: upper end of a Clip from zero on, which may be infinite.
+        """
         scale = self._add(f'{tensor}.scale', np.float32(self._scales.activations[tensor]))
         zero_point = self._add(*self._zero_point())
         stored = f'{tensor}.int8' if self._tensorrt else f'{tensor}.uint8'
-        rounded = f'{stored}.unclipped' if clip_at_zero else stored
+        rounded = stored if clipped_at is None else f'{stored}.unclipped'
         self._emit('QuantizeLinear', [source, scale, zero_point], rounded)
-        if clip_at_zero:
-            self._emit('Clip', [rounded, zero_point], stored)
+        if clipped_at is not None:
+            ends = [zero_point, *self._upper_end(tensor, clipped_at)]
+            self._emit('Clip', [rounded, *ends], stored)
         self._renamed[tensor] = f'{tensor}.stored'
         self._emit('DequantizeLinear', [stored, scale, zero_point], self._renamed[tensor])
+
+    def _upper_end(self, tensor: str, most: float) -> list[str]:
+        """Name the largest stored number, where the rounding does not saturate before it."""
+        steps = np.round(np.float32(most) / np.float32(self._scales.activations[tensor]))
+        if steps >= ACTIVATION_LEVELS:
+            return []
+        end = np.uint8(UINT8_ZERO_POINT + steps)
+        return [self._add(f'{tensor}.most', end)]
 
     def _zero_point(self) -> tuple[str, NDArray[np.generic]]:
         if self._tensorrt:
