@@ -60,7 +60,9 @@ def _check_folders(recipe: AdaptRecipe) -> None:
             'is to hold the bundle alone; name another --work'
         )
     for option, folder in (('--out', out), ('--work', work)):
-        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if folder.exists():
+            continue  # it may be finished, and need no writing
+        nearest = next(path for path in folder.parents if path.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             raise OutputError(
                 f'{option} {folder}: expected a place to write to, found that {nearest} is no '
