@@ -434,11 +434,13 @@ def test_depth_without_weight_is_not_labelled_between_colour_frames(start, clien
 
 
 def test_ctrl_c_does_not_wait_for_slow_inference(start, client, tiny_bundle, tmp_path):
-    slow = write_slow_bundle(tiny_bundle, tmp_path / 'slow', products=150)
+    # Seconds on any machine: it must outlast what the node waits for it.
+    slow = write_slow_bundle(tiny_bundle, tmp_path / 'slow', products=800)
     process = start(bundle=slow)
     client.spin_until(lambda: client.label_infos, 'an active node')
-    client.publish('/image', rgb8(RED, SECOND))
-    client.spin_for(0.5)
+    for step in range(5):  # sensor QoS may lose an image
+        client.publish('/image', rgb8(RED, SECOND + step))
+        client.spin_for(0.2)
     assert not client.scenes, 'inference is still under way'
     status, seconds = process.interrupt()
     assert status == 0, process.output
