@@ -57,11 +57,11 @@ def fixture_start(tmp_path, ros_domain_id):
     else:
         pytest.skip('there is a GPU here')
     with contextlib.ExitStack() as stack:
-        def start(bundle, program=PROGRAM):
+        def start(bundle, *more, program=PROGRAM):
             process = PerceptionProcess(
                 tmp_path / 'node.log', ros_domain_id, '-p', f'bundle:={bundle}',
                 '-p', 'backend:=tensorrt', '-p', f'engine_cache:={tmp_path / "engines"}',
-                program=program)
+                *more, program=program)
             stack.callback(process.stop)
             client = Client(ros_domain_id)
             stack.callback(client.close)
@@ -111,14 +111,16 @@ def test_cleaning_up_and_ctrl_c_end_a_build(start, tmp_path):
     psutil = pytest.importorskip('psutil', reason='psutil finds the process that builds')
     pytest.importorskip(
         'tensorrt_rtx', reason='tensorrt_rtx is not installed', exc_type=ImportError)
-    process, client = start(STARTER, ('-c', BUILDS))
+    # Whoever started by itself could be done before the client has found its services.
+    process, client = start(STARTER, '-p', 'autostart:=false', program=('-c', BUILDS))
 
     from support.builders import builders_of
 
     def builders():
         return builders_of(psutil.Process(process.process.pid))
 
-    client.diagnostic(lambda s: 'building' in upgrade_of(s), 'the build')
+    for transition in (CONFIGURE, ACTIVATE):
+        assert client.change_state(transition)
     (first,) = client.spin_until(builders, 'the process that builds')
     for transition in (DEACTIVATE, CLEANUP):
         assert client.change_state(transition)
