@@ -10,7 +10,12 @@ from pathlib import Path
 import re
 
 from edgevl_ros.core.errors import VocabularyError
-from edgevl_ros.core.vocabulary import canonical_phrase, check_labels, Vocabulary
+from edgevl_ros.core.vocabulary import (
+    canonical_phrase,
+    check_labels,
+    PhraseBank,
+    Vocabulary,
+)
 from edgevl_training.errors import DatasetError, RecipeError, TeacherError
 from edgevl_training.evaluation.students import Student
 from edgevl_training.phrases import phrase_texts
@@ -96,8 +101,10 @@ def embed_words(
     :raises VocabularyError: naming the phrases that no bank has, with the remedy.
     :raises TeacherError: when a name leads to another teacher.
     """
-    banks = {student.name: _of_bank(phrases, student) for student in students
-             if student.bank is not None}
+    banks = {
+        student.name: _of_bank(phrases, student.name, student.bank)
+        for student in students if student.bank is not None
+    }
     shared: dict[str, Vocabulary] = {}
     words = {}
     for name, id_ in results.items():
@@ -157,13 +164,12 @@ def _of_teacher(
     return Vocabulary(tuple(phrases), rows, float(teacher.logit_scale), teacher.id)
 
 
-def _of_bank(phrases: Sequence[str], student: Student) -> Vocabulary | str:
+def _of_bank(phrases: Sequence[str], name: str, bank: PhraseBank) -> Vocabulary | str:
     """Find the phrases in the bank of a bundle, or say what it lacks."""
-    assert student.bank is not None
     try:
-        return student.bank.vocabulary(phrases)
+        return bank.vocabulary(phrases)
     except VocabularyError as error:
-        return f'--models {student.name}: {error}'
+        return f'--models {name}: {error}'
 
 
 def _opened(name: str, id_: str, open_named: Callable[[str], Teacher]) -> Teacher:
